@@ -1,0 +1,71 @@
+# The menu of the project: `make` lists it. Every target first sets up what it needs, in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BUILT := $(VENV)/.built
+LINTERS := $(VENV)/.linters
+NATIVE := $(shell find native -type f) CMakeLists.txt pyproject.toml
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format build bench docs clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(BUILT) ## sync real files over loopback, show what was reused and sent, verify every byte
+	@$(BIN)/python tools/demo.py $(ARGS)
+
+test: $(BUILT) ## run the tests; ARGS="-k NAME" for some of them
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(BUILT) $(LINTERS) ## check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(LINTERS) ## format the code and fix what can be fixed by machine
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+build: $(BUILT) ## compile the native core and install ParaSync in .venv, in place
+
+bench: $(BUILT) ## measure every phase and whole syncs
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: ## check that every link in the documentation leads somewhere
+	@$(PYTHON) tools/check_links.py
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed in place: Python sources are used as they are, only changes to these files need a new build.
+$(BUILT): $(NATIVE) | $(BIN)/pip
+	@echo "building the native core and installing ParaSync in $(VENV) (a minute or two, once)"
+	@$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(LINTERS): pyproject.toml | $(BIN)/pip
+	@$(BIN)/python -c "import tomllib; print(*tomllib.load(open('$<', 'rb'))['project']['optional-dependencies']['lint'])" \
+	  | xargs $(BIN)/pip install --quiet
+	@touch $@
+
+$(BIN)/pip:
+	@missing=""; \
+	command -v $(PYTHON) > /dev/null || missing="$$missing python3"; \
+	$(PYTHON) -c 'import venv, ensurepip' 2> /dev/null || missing="$$missing python3-venv"; \
+	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2> /dev/null \
+	  || missing="$$missing python3-dev"; \
+	command -v "$${CXX:-c++}" > /dev/null || missing="$$missing g++"; \
+	if [ -n "$$missing" ]; then \
+	  echo "ParaSync needs packages that are not installed; run: apt-get install$$missing" >&2; exit 1; \
+	fi; \
+	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	  echo "ParaSync needs Python 3.11 or newer; run: make PYTHON=/path/to/python3 ..." >&2; exit 1; \
+	fi
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,52 @@
+// The receiver's side of reconstruction (ParaSync 3.3): copies and literals at absolute offsets, verified as written.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <span>
+
+#include "parasync/extent.hpp"
+#include "parasync/fingerprint.hpp"
+
+namespace parasync {
+
+// Any number of threads may write at once. What is fingerprinted is the very memory that is written, so the sum over
+// a finished file says that each byte was written once and right.
+class TargetWriter {
+public:
+    // Throws std::invalid_argument if no file has `size` bytes.
+    TargetWriter(int fd, std::uint64_t size, FingerprintKey key);
+
+    // Copies these ranges out of the basis; returns their bytes. Before anything is written, throws
+    // std::invalid_argument if one is empty or leaves the target. Then std::system_error, or EndOfFile if the basis
+    // is shorter: some bytes are written then, but not counted.
+    std::uint64_t copy(int basis_fd, std::span<const Copy> copies);
+
+    // Writes `data` over these extents, back to back; returns its length. Throws std::invalid_argument, before
+    // anything is written, if one is empty or leaves the target or if they do not cover `data` exactly;
+    // std::system_error.
+    std::uint64_t literal(std::span<const Extent> extents, std::span<const std::uint8_t> data);
+
+    std::uint64_t written() const;
+    // Sum of the fingerprints of the bytes written, each at its place in the file.
+    Fingerprint fingerprint() const;
+
+private:
+    // What one call has written.
+    struct Written {
+        std::uint64_t bytes = 0;
+        Fingerprint sum;
+    };
+
+    void write(std::span<const std::uint8_t> data, std::uint64_t offset, Written& written) const;
+    void add(const Written& written);
+
+    const int fd_;
+    const std::uint64_t size_;
+    const FingerprintKey key_;
+    mutable std::mutex mutex_;
+    Written total_;
+};
+
+}  // namespace parasync

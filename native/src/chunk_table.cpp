@@ -1,0 +1,158 @@
+#include "parasync/chunk_table.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "parasync/extent.hpp"
+
+namespace parasync {
+
+namespace {
+
+constexpr std::uint32_t kMinAverage = 2 << 10;
+constexpr std::uint32_t kMaxAverage = 1 << 20;
+
+// One more word of a running hash. The constants are odd and arbitrary; the rotation lets high bits reach low ones.
+std::uint64_t mix(std::uint64_t state, std::uint64_t word) {
+    return std::rotl((state ^ word) * 0x9E3779B97F4A7C15u, 29) + 0xD1B54A32D192ED03u;
+}
+
+std::uint64_t load_u64(const std::uint8_t* from) {
+    std::uint64_t value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+std::uint32_t load_length(const std::uint8_t* from, std::size_t bytes) {
+    std::uint32_t value = 0;
+    std::memcpy(&value, from, bytes);
+    return value;
+}
+
+}  // namespace
+
+ChunkTable::ChunkTable(std::uint32_t average, std::uint64_t size) : average_(average), size_(size) {
+    if (average < kMinAverage || average > kMaxAverage || !std::has_single_bit(average)) {
+        throw std::invalid_argument("average chunk size " + std::to_string(average) +
+                                    " is not a power of two from 2048 to 1048576");
+    }
+    if (size / minimum() >= kMaxChunks) {
+        throw std::invalid_argument("a file of " + std::to_string(size) + " bytes may have more than " +
+                                    std::to_string(kMaxChunks) + " chunks of average " + std::to_string(average) +
+                                    ": choose larger chunks");
+    }
+}
+
+ChunkTable::~ChunkTable() = default;
+
+std::uint64_t ChunkTable::end() const {
+    const std::uint64_t n = count();
+    return n == 0 ? 0 : offset(n - 1) + length(n - 1);
+}
+
+void ChunkTable::append(std::uint32_t length, Fingerprint fingerprint) {
+    const std::uint64_t number = count_.load(std::memory_order_relaxed);
+    store(number, end(), length, fingerprint);
+    count_.store(number + 1, std::memory_order_release);
+}
+
+void ChunkTable::store(std::uint64_t number, std::uint64_t offset, std::uint32_t length, Fingerprint fingerprint) {
+    if (length == 0 || length > maximum()) {
+        throw std::invalid_argument("chunk length " + std::to_string(length) + " is not from 1 to " +
+                                    std::to_string(maximum()));
+    }
+    if (length > size_ - offset) {
+        throw std::invalid_argument("a chunk of " + std::to_string(length) + " bytes at " + std::to_string(offset) +
+                                    " reaches beyond the file's " + std::to_string(size_) + " bytes");
+    }
+    if (length < minimum() && offset + length != size_) {
+        throw std::invalid_argument("chunk length " + std::to_string(length) + " is below " +
+                                    std::to_string(minimum()) + " and the chunk is not the file's last");
+    }
+    writable_row(number) = {fingerprint.a, fingerprint.b, offset, length};
+}
+
+ChunkTable::Row& ChunkTable::writable_row(std::uint64_t number) {
+    const unsigned page = page_of(number);
+    if (!pages_[page]) {
+        const std::uint64_t rows_left = size_ / minimum() + 1 - page_first(page);
+        // Uninitialised on purpose: memory that no chunk has reached is never touched.
+        pages_[page] = std::make_unique_for_overwrite<Row[]>(std::min(page_rows(page), rows_left));
+    }
+    return pages_[page][number - page_first(page)];
+}
+
+void ChunkTable::check_range(std::uint64_t first, std::uint64_t count) const {
+    const std::uint64_t there = this->count();
+    if (first > there || count > there - first) {
+        throw std::out_of_range(std::to_string(count) + " chunks from number " + std::to_string(first) +
+                                " are not all in a table of " + std::to_string(there));
+    }
+}
+
+void ChunkTable::encode(std::uint64_t first, std::uint64_t count, std::uint8_t* out) const {
+    check_range(first, count);
+    const std::size_t length_bytes = encoded_length_bytes();
+    std::uint8_t* lengths = out;
+    std::uint8_t* fingerprints = out + count * length_bytes;
+    for (std::uint64_t number = first; number < first + count; ++number) {
+        const Row& found = row(number);
+        const std::uint32_t length = found.length;
+        std::memcpy(lengths, &length, length_bytes);
+        std::memcpy(fingerprints, &found, 16);
+        lengths += length_bytes;
+        fingerprints += 16;
+    }
+}
+
+std::uint64_t ChunkTable::extend(std::span<const std::uint8_t> data) {
+    if (data.size() % encoded_bytes() != 0) {
+        throw std::invalid_argument(std::to_string(data.size()) + " bytes are not whole chunks of " +
+                                    std::to_string(encoded_bytes()));
+    }
+    const std::size_t length_bytes = encoded_length_bytes();
+    const std::uint64_t added = data.size() / encoded_bytes();
+    const std::uint8_t* lengths = data.data();
+    const std::uint8_t* fingerprints = lengths + added * length_bytes;
+    const std::uint64_t before = count_.load(std::memory_order_relaxed);
+    std::uint64_t offset = end();
+    // Rows from `before` on are invisible until the count says otherwise: a bad batch leaves no trace.
+    for (std::uint64_t i = 0; i < added; ++i) {
+        const std::uint32_t length = load_length(lengths + i * length_bytes, length_bytes);
+        store(before + i, offset, length, {load_u64(fingerprints + i * 16), load_u64(fingerprints + i * 16 + 8)});
+        offset += length;
+    }
+    count_.store(before + added, std::memory_order_release);
+    return added;
+}
+
+Fingerprint ChunkTable::fold(const FingerprintKey& key) const {
+    Fingerprint result;
+    const std::uint64_t n = count();
+    for (std::uint64_t number = 0; number < n; ++number) {
+        result = key.combine(result, fingerprint(number), length(number));
+    }
+    return result;
+}
+
+std::array<std::uint8_t, 32> ChunkTable::digest() const {
+    const std::uint64_t n = count();
+    std::array<std::uint64_t, 4> lanes{average_, size_, n, 0};
+    for (std::uint64_t number = 0; number < n; ++number) {
+        const Row& found = row(number);
+        lanes[0] = mix(lanes[0], found.a);
+        lanes[1] = mix(lanes[1], found.b);
+        lanes[2] = mix(lanes[2], found.length);
+        lanes[3] = mix(lanes[3], found.a + std::rotl(found.b, 32) + found.length);
+    }
+    for (int round = 0; round < 8; ++round) {
+        for (std::size_t i = 0; i < lanes.size(); ++i) lanes[i] = mix(lanes[i], lanes[(i + 1) % lanes.size()]);
+    }
+    std::array<std::uint8_t, 32> result;
+    std::memcpy(result.data(), lanes.data(), result.size());
+    return result;
+}
+
+}  // namespace parasync

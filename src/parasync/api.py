@@ -1,0 +1,189 @@
+"""What Python users import: one call that synchronises, typed options in, a report out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from parasync.config import CONNECT_SECONDS, Options
+from parasync.errors import PartialTransferError, UsageError
+from parasync.location import Location, parse
+from parasync.model import Failure, Monitor, Report
+from parasync.pipeline import Scope
+from parasync.session.handshake import Place, answer, new_hello, pull, push
+from parasync.transport.memory import memory_pair
+from parasync.transport.stream import Stream
+from parasync.transport.tcp import connect
+from parasync.tree.destination import Destination, open_destination
+from parasync.tree.scan import Source, is_single_file, open_source
+from parasync.wire.messages import Finish
+
+__all__ = ["sync"]
+
+PathArgument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+def sync(
+    sources: Sequence[PathArgument] | PathArgument,
+    destination: PathArgument,
+    options: Options | None = None,
+    monitor: Monitor | None = None,
+) -> Report:
+    """Make `destination` hold what `sources` hold, moving as few bytes as possible.
+
+    Either side may be `parasync://HOST[:PORT]/MODULE[/PATH]`; trailing slashes
+    mean what they mean to rsync. Paths that fail do not stop the others: they
+    are in the report, whose status is then "partial" or "vanished".
+
+    Raises:
+        ParaSyncError: nothing more could be done; the subclass says what kind of trouble it was.
+    """
+    options = options or Options()
+    monitor = monitor or Monitor()
+    if isinstance(sources, (str, bytes, os.PathLike)):
+        sources = [sources]
+    froms = [parse(os.fsencode(source)) for source in sources]
+    to = parse(os.fsencode(destination))
+    if not froms:
+        raise UsageError("no source: name at least one file or directory")
+    started = time.monotonic()
+    monitor.emit("start")
+    if to.host:
+        finish = _push(froms, to, options, monitor)
+    elif froms[0].host:
+        finish = _pull(froms, to, options, monitor)
+    else:
+        finish = _local(froms, to, options, monitor)
+    return _report(finish, monitor, time.monotonic() - started)
+
+
+def _push(froms: list[Location], to: Location, options: Options, monitor: Monitor) -> Finish:
+    if any(source.host for source in froms):
+        raise UsageError("source and destination are both on servers: run the sync on one of these hosts")
+    sources, failures = _open_sources(froms)
+    try:
+        hello = new_hello(
+            push=True,
+            module=to.module,
+            path=to.path,
+            paths=[],
+            single_file=is_single_file(sources),
+            many=len(froms) > 1,
+            options=options,
+        )
+        stream = _connect(to, options)
+        try:
+            finish = push(stream, hello, sources, failures, options, monitor)
+        finally:
+            _close(stream, monitor)
+    finally:
+        for source in sources:
+            source.root.close()
+    return finish
+
+
+def _pull(froms: list[Location], to: Location, options: Options, monitor: Monitor) -> Finish:
+    if any(source.server != froms[0].server for source in froms):
+        raise UsageError("sources on different servers or modules: run one sync for each")
+    hello = new_hello(
+        push=False,
+        module=froms[0].module,
+        path=b"",
+        paths=[source.path for source in froms],
+        single_file=False,
+        many=len(froms) > 1,
+        options=options,
+    )
+    opened: list[Destination] = []
+
+    def destination(single_file: bool) -> Destination:
+        opened.append(open_destination(to.path, None, single_file, len(froms) > 1, options.dry_run))
+        return opened[0]
+
+    stream = _connect(froms[0], options)
+    try:
+        return pull(stream, hello, destination, options, monitor)
+    finally:
+        _close(stream, monitor)
+        for where in opened:
+            if where.root is not None:
+                where.root.close()
+
+
+def _local(froms: list[Location], to: Location, options: Options, monitor: Monitor) -> Finish:
+    """Both roles in this process: the same engine over a pair of streams in memory."""
+    if any(source.host for source in froms):
+        raise UsageError("local and remote sources cannot be mixed: run one sync for each")
+    sources, failures = _open_sources(froms)
+    finishes: list[Finish] = []
+    try:
+        hello = new_hello(
+            push=True,
+            module="",
+            path=to.path,
+            paths=[],
+            single_file=is_single_file(sources),
+            many=len(froms) > 1,
+            options=options,
+        )
+        here, there = memory_pair()
+        with Scope("local") as scope:
+            scope.on_cancel(here.abort)
+
+            def receive() -> None:
+                finishes.append(answer(there, lambda _: Place(None, read_only=False), options.threads, monitor))
+
+            scope.spawn(receive)
+            push(here, hello, sources, failures, options, Monitor())
+        monitor.add(bytes_sent=here.bytes_sent, bytes_received=here.bytes_received)
+    finally:
+        for source in sources:
+            source.root.close()
+    return finishes[0]
+
+
+def _open_sources(froms: list[Location]) -> tuple[list[Source], list[Failure]]:
+    """The local sources that are there, and why the others are not.
+
+    Raises:
+        PartialTransferError: none is.
+    """
+    sources: list[Source] = []
+    failures: list[Failure] = []
+    for source in froms:
+        try:
+            sources.append(open_source(source.path, None))
+        except PartialTransferError as error:
+            failures.append(Failure(source.path, error.code, str(error)))
+    if not sources:
+        raise PartialTransferError(failures[0].message)
+    return sources, failures
+
+
+def _connect(location: Location, options: Options) -> Stream:
+    stream = connect(location.host, location.port, min(CONNECT_SECONDS, options.timeout))
+    stream.idle_timeout = options.timeout
+    return stream
+
+
+def _close(stream: Stream, monitor: Monitor) -> None:
+    stream.close()
+    monitor.add(bytes_sent=stream.bytes_sent, bytes_received=stream.bytes_received)
+
+
+def _report(finish: Finish, monitor: Monitor, seconds: float) -> Report:
+    """The receiver's account, with this side's transport counters."""
+    totals = monitor.totals
+    for name in (
+        "files_total",
+        "files_sent",
+        "files_unchanged",
+        "files_failed",
+        "bytes_target",
+        "bytes_copied",
+        "bytes_literal",
+    ):
+        setattr(totals, name, getattr(finish, name))
+    failures = [Failure(failed.path, failed.code, failed.message) for failed in finish.failures]
+    return Report(finish.status, totals, failures, seconds)

@@ -1,0 +1,265 @@
+"""PHASE I: content-defined chunks found by many threads (ParaSync 3.1).
+
+1. A file is cut into equal segments; every worker takes the next segment in
+   file order, reads it and scans it for candidates, fingerprints included.
+   The window hash is warmed with the bytes before the segment, so candidates
+   do not depend on where segments begin.
+2. Whoever finishes the next segment in order merges it: cuts are selected
+   under minimum and maximum, fingerprints of chunks are combined from those of
+   sub-chunks. No thread waits for a merge, nothing is read twice.
+3. Each merge hands the chunks that became final to the job's sink, so the
+   first batch leaves after the first segment.
+
+The chunks are a pure function of content and average size: the number of
+threads, the segment size and the CPU do not show. An interruption leaves
+nothing behind: this phase only reads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from parasync.config import SEGMENT_BYTES
+from parasync.kernels import ChunkTable, FingerprintKey, Merger, Segment
+from parasync.pipeline import Scope
+
+ChunkSink = Callable[[int, int, bool], None]
+"""Called with (first chunk, count, whether these are the last); in order, never twice at once per job."""
+FailureSink = Callable[[Exception], None]
+
+
+class ChunkingJob:
+    """One file to chunk: the table to fill, and whom to tell.
+
+    The job reads through a duplicate of `fd` of its own, so the owner may close
+    `fd` at any time. `failed` gets the first OSError or EOFError of a read,
+    once; `sink` is not called afterwards.
+    """
+
+    def __init__(self, fd: int, table: ChunkTable, sink: ChunkSink, failed: FailureSink) -> None:
+        self.fd = os.dup(fd)
+        self.table = table
+        self.merger: Merger | None = None
+        self._sink = sink
+        self._failed = failed
+        self._next = 0
+        self._turn = 0
+        self._users = 0
+        self._scanned: dict[int, Segment] = {}
+        self._merging = False
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def stop(self) -> None:
+        """Start no more work and call nobody any more; the descriptor is closed when its last user is gone."""
+        with self._lock:
+            self._stopped = True
+            self._close_if_unused()
+
+    def take(self, segment_bytes: int) -> tuple[int, int, int] | None:
+        """(number, offset, length) of the next segment to scan, or None when none is left."""
+        with self._lock:
+            offset = self._next * segment_bytes
+            if self._stopped or offset >= self.table.size:
+                return None
+            number = self._next
+            self._next += 1
+            self._users += 1
+            return number, offset, min(segment_bytes, self.table.size - offset)
+
+    def merge(self, number: int, segment: Segment, key: FingerprintKey, release: Callable[[Segment], None]) -> None:
+        """Stage 2 for `segment` if it is next in order, and for those that waited for it.
+
+        Every segment goes back through `release` after its turn.
+        """
+        with self._lock:
+            self._scanned[number] = segment
+            if self._merging:
+                return
+            self._merging = True
+        while (ready := self._next_in_order()) is not None:
+            try:
+                if not self._stopped:
+                    self._append(ready, key)
+            finally:
+                release(ready)
+                self._done_with(1)
+        self._give_up_waiting(release)
+
+    def fail(self, error: Exception, release: Callable[[Segment], None]) -> None:
+        """A read failed: stop, and tell the owner once."""
+        with self._lock:
+            first, self._stopped = not self._stopped, True
+        if first:
+            self._failed(error)
+        self._done_with(1)
+        self._give_up_waiting(release)
+
+    def _next_in_order(self) -> Segment | None:
+        with self._lock:
+            ready = self._scanned.pop(self._turn, None)
+            if ready is None:
+                self._merging = False
+            else:
+                self._turn += 1
+            return ready
+
+    def _append(self, segment: Segment, key: FingerprintKey) -> None:
+        if self.merger is None:
+            self.merger = Merger(key, self.table)
+        first = len(self.table)
+        count = self.merger.merge(segment)
+        if count:
+            self._sink(first, count, self.table.end == self.table.size)
+
+    def _give_up_waiting(self, release: Callable[[Segment], None]) -> None:
+        """After a stop, segments that wait for one that will never come are released."""
+        with self._lock:
+            if not self._stopped or self._merging:
+                return
+            waiting = list(self._scanned.values())
+            self._scanned.clear()
+        for segment in waiting:
+            release(segment)
+        self._done_with(len(waiting))
+
+    def _done_with(self, users: int) -> None:
+        with self._lock:
+            self._users -= users
+            if self.table.end == self.table.size:
+                self._stopped = True
+            self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        if self._stopped and self._users == 0 and self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class ChunkingPool:
+    """Threads that chunk the submitted jobs in the order of submission, each file by all of them.
+
+    Holds at most `threads + 1` segments of `segment_bytes`: memory does not depend on the files' sizes.
+    """
+
+    def __init__(
+        self, scope: Scope, key: FingerprintKey, threads: int, segment_bytes: int = SEGMENT_BYTES, name: str = "chunk"
+    ) -> None:
+        self._scope = scope
+        self._key = key
+        self._segment_bytes = segment_bytes
+        self._jobs: deque[ChunkingJob] = deque()
+        self._free: list[Segment] = []
+        self._unmade = threads + (threads > 1)
+        self._closed = False
+        self._changed = threading.Condition()
+        scope.on_cancel(self._wake)
+        for number in range(threads):
+            scope.spawn(self._work, name=f"{name}{number}")
+
+    def submit(self, job: ChunkingJob) -> None:
+        """Queue `job`.
+
+        Raises:
+            ValueError: for an empty file, which has no chunks.
+        """
+        if job.table.size == 0:
+            raise ValueError("an empty file has no chunks")
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No job follows; the threads end after the last one."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            segment, job, number, offset, length = taken
+            try:
+                segment.scan_file(self._key, job.table.average, job.fd, offset, length)
+            except (OSError, EOFError) as error:
+                self._release(segment)
+                job.fail(error, self._release)
+            else:
+                job.merge(number, segment, self._key, self._release)
+
+    def _take(self) -> tuple[Segment, ChunkingJob, int, int, int] | None:
+        """A free segment and work for it, together.
+
+        Were numbers given out first, workers with later segments could hold
+        every buffer while the next in order waits for one.
+        """
+        with self._changed:
+            while True:
+                self._scope.check()
+                if self._free or self._unmade:
+                    while self._jobs:
+                        work = self._jobs[0].take(self._segment_bytes)
+                        if work is not None:
+                            return (self._free_segment(), self._jobs[0], *work)
+                        self._jobs.popleft()
+                if self._closed and not self._jobs:
+                    return None
+                self._changed.wait()
+
+    def _free_segment(self) -> Segment:
+        if self._free:
+            return self._free.pop()
+        self._unmade -= 1
+        return Segment(self._segment_bytes)
+
+    def _release(self, segment: Segment) -> None:
+        with self._changed:
+            self._free.append(segment)
+            self._changed.notify_all()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkReport:
+    """One file's chunks and what they took: `forced` cuts, `rehashed` bytes, wall `seconds`."""
+
+    table: ChunkTable
+    forced: int
+    rehashed: int
+    seconds: float
+
+
+def chunk_file(
+    fd: int, size: int, key: FingerprintKey, average: int, threads: int, segment_bytes: int = SEGMENT_BYTES
+) -> ChunkReport:
+    """Chunk a whole open file (ParaSync 3.1).
+
+    Raises:
+        OSError: a read failed.
+        EOFError: the file became shorter than `size` while it was read.
+    """
+    table = ChunkTable(average, size)
+    errors: list[Exception] = []
+    start = time.perf_counter()
+    if size == 0:
+        return ChunkReport(table, 0, 0, 0.0)
+    job = ChunkingJob(fd, table, lambda first, count, last: None, errors.append)
+    try:
+        with Scope("chunk") as scope:
+            pool = ChunkingPool(scope, key, min(threads, -(-size // segment_bytes)), segment_bytes)
+            pool.submit(job)
+            pool.close()
+    finally:
+        job.stop()
+    if errors:
+        raise errors[0]
+    seconds = time.perf_counter() - start
+    forced, rehashed = (job.merger.forced, job.merger.rehashed) if job.merger else (0, 0)
+    return ChunkReport(table, forced, rehashed, seconds)

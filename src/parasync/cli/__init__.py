@@ -1,0 +1,8 @@
+"""The command line: arguments to calls of the API, errors to exit codes, events to a display.
+
+One file per command; each imports what it needs when it is called.
+"""
+
+from parasync.cli.main import main, main_sync
+
+__all__ = ["main", "main_sync"]

@@ -1,0 +1,131 @@
+"""`parasync sync`: make the destination like the source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import click
+
+from parasync import __version__
+from parasync.cli.output import JsonOutput, Output, TextOutput, print_summary_event
+from parasync.config import STALL_SECONDS, Options
+from parasync.errors import BY_CODE, InterruptedSyncError, ParaSyncError, UsageError
+from parasync.model import Monitor, Report
+
+EPILOG = """\b
+Examples:
+  parasync sync photos/ parasync://host/backup/photos      push what is in photos
+  parasync sync parasync://host/backup/photos restored     pull
+  parasync sync -v disk.img notes /mnt/usb                 local, several sources
+
+SRC and DST are local paths or parasync://HOST[:PORT]/MODULE[/PATH]; the port is 8740 unless given. As with rsync,
+SRC copies the directory itself and SRC/ what is in it. A local name with a colon is given as ./a:b.
+"""
+
+
+@click.command("sync", epilog=EPILOG, short_help="Make DST like SRC.", context_settings={"max_content_width": 112})
+@click.argument("locations", nargs=-1, required=True, metavar="SRC... DST", type=click.Path(path_type=bytes))
+@click.option("-n", "--dry-run", is_flag=True, help="Change nothing, tell what would be done.")
+@click.option("-I", "--ignore-times", is_flag=True, help="Look into files whose size and time are equal, too.")
+@click.option("-W", "--whole-file", is_flag=True, help="Send files whole instead of what differs.")
+@click.option("--fsync", is_flag=True, help="Put every file on stable storage before it counts as done.")
+@click.option(
+    "--threads", type=int, default=0, metavar="N", help="Chunking threads of this side; 0: one per core, up to 8."
+)
+@click.option(
+    "--timeout",
+    type=float,
+    default=STALL_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up on a silent peer after this.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="List files as they are done.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only (with --json: failures and the summary).")
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one object a line, the summary last.")
+@click.option(
+    "-a",
+    "--archive",
+    "-r",
+    "--recursive",
+    "-l",
+    "--links",
+    "-p",
+    "--perms",
+    "-t",
+    "--times",
+    "habits",
+    is_flag=True,
+    help="Accepted as rsync's habits: directories, symlinks, permissions and times are always kept. "
+    "Owners, groups and devices, which rsync's -a keeps too, are not.",
+)
+@click.version_option(__version__, prog_name="parasync", message="%(prog)s %(version)s")
+def command(
+    *,
+    locations: tuple[bytes, ...],
+    threads: int,
+    timeout: float,
+    dry_run: bool,
+    ignore_times: bool,
+    whole_file: bool,
+    fsync: bool,
+    verbose: bool,
+    quiet: bool,
+    as_json: bool,
+    habits: bool,
+) -> int:
+    """Make DST like SRC, sending only what DST does not have.
+
+    Files are replaced as a whole when they are complete and verified; files only DST has are left alone.
+    """
+    monitor = Monitor(lambda event: output.event(event))  # noqa: PLW0108 - the output needs the monitor first
+    output: Output = JsonOutput(monitor, verbose, quiet) if as_json else TextOutput(monitor, verbose, quiet, dry_run)
+    started = time.monotonic()
+    try:
+        with output:
+            options = Options(threads, ignore_times, dry_run, whole_file, fsync, timeout)
+            sources, destination = split_locations(locations)
+            output.start(sources, destination)
+            report = _sync(sources, destination, options, monitor)
+    except BaseException as error:
+        if as_json:
+            print_summary_event(Report(status_of(error), monitor.totals, seconds=time.monotonic() - started))
+        raise
+    output.summary(report)
+    if report.status == "ok":
+        return 0
+    raise error_of(report)
+
+
+def _sync(sources: Sequence[bytes], destination: bytes, options: Options, monitor: Monitor) -> Report:
+    from parasync.api import sync  # noqa: PLC0415
+
+    return sync(sources, destination, options, monitor)
+
+
+def split_locations(locations: Sequence[bytes]) -> tuple[Sequence[bytes], bytes]:
+    """(sources, destination) of the command line.
+
+    Raises:
+        UsageError: there is only one.
+    """
+    if len(locations) < 2:
+        raise UsageError('name at least one source and the destination (see "parasync sync --help")')
+    return locations[:-1], locations[-1]
+
+
+def status_of(error: BaseException) -> str:
+    """The summary's status for what ended a run."""
+    if isinstance(error, KeyboardInterrupt):
+        return InterruptedSyncError.code
+    return error.code if isinstance(error, ParaSyncError) else ParaSyncError.code
+
+
+def error_of(report: Report) -> ParaSyncError:
+    """The error whose exit code a report's status stands for; its line closes those of the single files."""
+    totals = report.totals
+    return BY_CODE.get(report.status, ParaSyncError)(
+        f"{totals.files_failed:,} of {totals.files_total:,} files were not transferred ({report.status}); "
+        "the lines above name them: see to the causes and run again"
+    )

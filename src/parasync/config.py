@@ -1,0 +1,112 @@
+"""Validated options, and every constant with its reason."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from parasync.errors import UsageError
+
+KIB = 1024
+MIB = 1024 * KIB
+
+MIN_AVERAGE = 2 * KIB
+"""Smallest average chunk: below it the filter's one candidate in 256 bytes is too coarse."""
+MAX_AVERAGE = 1 * MIB
+DEFAULT_AVERAGE = 8 * KIB
+"""The paper's average (ParaSync 4.1)."""
+
+SEGMENT_BYTES = 8 * MIB
+"""One worker's extent: large enough that a merge per segment is noise, small enough that the first
+batch of chunks leaves after a few milliseconds and that memory does not grow with the file."""
+
+LITERAL_BYTES = 1 * MIB
+"""Piece of literal data per frame: amortises the frame, bounds a buffer."""
+SMALL_FILE = DEFAULT_AVERAGE
+"""Up to one average chunk a file is not chunked: a fingerprint stands for it, and it travels in a batch."""
+SMALL_WHOLE = 256 * KIB
+"""Up to this size a file without a basis travels in a batch too: no descriptor and no place in the window."""
+SMALL_BATCH_BYTES = 1 * MIB
+SMALL_BATCH_FILES = 1024
+COPY_BYTES = 1 * MIB
+"""Longest single copy operation, so that copies share the writers fairly."""
+
+LITERAL_BUFFERS = 8
+"""Receive buffers of LITERAL_BYTES: enough that the network does not wait for one slow write."""
+WRITER_WORKERS = 2
+"""Workers that apply copies and literals: one can wait for the disk while the other copies."""
+WRITE_QUEUE_BYTES = 32 * MIB
+"""Copies and small files that wait for a writer."""
+
+FILES_IN_FLIGHT = 64
+"""Files between need and commit, per session: bounds descriptors and chunk tables on both sides."""
+ENTRY_BATCH = 1024
+"""Entries per frame: about 64 KiB."""
+ENTRIES_IN_FLIGHT = 64 * ENTRY_BATCH
+"""Entries the sender may have sent without the receiver's answer: bounds the sender's memory."""
+
+MAX_FRAME = 4 * MIB
+"""Largest payload of a frame that either side accepts."""
+MAX_PATH = 4096
+MAX_NAME = 255
+MAX_DEPTH = 1024
+
+HANDSHAKE_SECONDS = 20.0
+"""A peer that connects and says nothing is dropped after this."""
+CONNECT_SECONDS = 20.0
+STALL_SECONDS = 60.0
+"""No byte in either direction for this long, keep-alives included, ends a session."""
+KEEPALIVE_SECONDS = 15.0
+
+
+def default_average(size: int) -> int:
+    """Average chunk size for a file of `size` bytes: 8 KiB up to 8 GiB, then doubling, 1 MiB at most.
+
+    Keeps the number of chunks near one million (28 bytes each on either side) for large files.
+    """
+    average = DEFAULT_AVERAGE
+    while average < MAX_AVERAGE and size // average > 1 << 20:
+        average *= 2
+    return average
+
+
+def check_average(average: int) -> int:
+    """`average` if it is a power of two from 2 KiB to 1 MiB.
+
+    Raises:
+        UsageError: otherwise.
+    """
+    if not MIN_AVERAGE <= average <= MAX_AVERAGE or average & (average - 1):
+        raise UsageError(f"average chunk size {average} is not a power of two from {MIN_AVERAGE} to {MAX_AVERAGE}")
+    return average
+
+
+def default_threads() -> int:
+    """Chunking threads per side: the cores this process may run on, eight at most."""
+    return max(1, min(8, len(os.sched_getaffinity(0))))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one sync is to be done; what the command line and the Python API both produce.
+
+    Raises:
+        UsageError: from the constructor, for a value out of range.
+    """
+
+    threads: int = 0
+    ignore_times: bool = False
+    dry_run: bool = False
+    whole_file: bool = False
+    fsync: bool = False
+    timeout: float = STALL_SECONDS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threads <= 256:
+            raise UsageError(f"--threads {self.threads} is out of range: use 1 to 256, or 0 for one per core")
+        if not 0 < self.timeout <= 86400:
+            raise UsageError(f"--timeout {self.timeout} is out of range: use seconds up to 86400")
+
+    @property
+    def workers(self) -> int:
+        return self.threads or default_threads()

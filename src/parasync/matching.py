@@ -1,0 +1,89 @@
+"""PHASE II: streaming matching, planned by the receiver (ParaSync 3.2).
+
+The paper's receiver answers checksums with tokens and its sender issues the
+commands. Here one keyed fingerprint serves as weak and strong checksum, so the
+receiver, who knows the basis and is told the target's chunks, needs no second
+exchange:
+
+1. Batches of target chunks arrive while both sides still chunk.
+2. Each is looked up at once in an index of the basis that is still growing;
+   hits become copies, which never cross the network.
+3. Misses are looked up again as the index grows. Once the basis is fully
+   indexed they become wants, streamed back batch by batch, while later target
+   batches are still to come.
+
+Nothing here blocks, reads or sends: the session drives it. An interruption
+leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+from parasync.config import COPY_BYTES
+from parasync.kernels import BasisIndex, ChunkMatcher, ChunkTable
+
+
+class Answer(NamedTuple):
+    """What a step of matching produced: packed copies (24 B each) and wants (extents, 16 B each) of the target."""
+
+    copies: bytes
+    wants: bytes
+    wants_complete: bool
+
+
+class BasisSide:
+    """The growing index of one basis. Written by the thread that merges its chunks, read by the matcher."""
+
+    def __init__(self, table: ChunkTable) -> None:
+        self.table = table
+        self.index = BasisIndex(table)
+        self._lock = threading.Lock()
+        self._indexed = 0
+        self._complete = table.size == 0
+
+    def add(self, first: int, count: int, last: bool) -> None:
+        """Index chunks [first, first + count) of the basis; `last` says that these complete it."""
+        self.index.insert(first, count)
+        with self._lock:
+            self._indexed = first + count
+            self._complete = last
+
+    def give_up(self) -> None:
+        """The rest of the basis cannot be read: what is indexed is all there will be."""
+        with self._lock:
+            self._complete = True
+
+    def progress(self) -> tuple[int, bool]:
+        """(chunks indexed, whether these are all)."""
+        with self._lock:
+            return self._indexed, self._complete
+
+
+class Matching:
+    """Matches one target with one basis. One owner; `step` is called whenever either side has grown."""
+
+    def __init__(self, target: ChunkTable, basis: BasisSide) -> None:
+        self._target = target
+        self._basis = basis
+        self._matcher = ChunkMatcher(target, basis.index, COPY_BYTES)
+        self._seen = 0
+        self._indexed = 0
+
+    def step(self, target_chunks: int, target_complete: bool) -> Answer:
+        """Match what is new; `target_chunks` of the target are in its table, all of them if `target_complete`.
+
+        Copies and wants of all steps together cover the target exactly once.
+        """
+        # Read once, before the look-up: chunks indexed in between would else be wanted although they are there.
+        indexed, basis_complete = self._basis.progress()
+        copies = b""
+        if indexed > self._indexed and self._matcher.missing:
+            copies = self._matcher.rematch()
+        self._indexed = indexed
+        if target_chunks > self._seen:
+            copies += self._matcher.match(self._seen, target_chunks - self._seen)
+            self._seen = target_chunks
+        wants = self._matcher.take_wants() if basis_complete and self._matcher.missing else b""
+        return Answer(copies, wants, target_complete and basis_complete)

@@ -1,0 +1,191 @@
+"""Frames over one stream, checked against the protocol's states: the I/O side of `wire`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from parasync.config import KEEPALIVE_SECONDS, MAX_FRAME
+from parasync.errors import ConnectionLostError, DeadlineError, ParaSyncError, ProtocolError, from_wire
+from parasync.pipeline import Cancelled, Scope
+from parasync.transport.stream import Stream
+from parasync.wire import codec
+from parasync.wire.messages import FrameType, Header
+from parasync.wire.state import ProtocolState
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+HANG_UP_SECONDS = 2.0
+"""How long a side that reported an error waits for the peer to hang up, so that the report is not lost to a reset."""
+
+
+class PeerGone(Cancelled):
+    """A send failed. The thread ends quietly: the receiving thread knows the reason, which the peer may have sent."""
+
+
+class Connection:
+    """One peer. Any thread may send; one thread receives.
+
+    That thread must never wait for a send of its own side to get through: both
+    sides always read, so both sides' sends always end.
+    """
+
+    def __init__(self, stream: Stream, state: ProtocolState) -> None:
+        self.stream = stream
+        self._state = state
+        self._header = bytearray(codec.HEADER_BYTES)
+        self._sent = threading.Event()
+        self._finished = threading.Event()
+        self._reported = False
+        self._told = False
+
+    def send_preamble(self) -> None:
+        self._send([codec.encode_preamble()])
+
+    def receive_preamble(self) -> None:
+        """Check that the peer speaks this protocol in this version.
+
+        Raises:
+            ProtocolError: it speaks something else.
+            VersionError: it speaks another version.
+        """
+        data = bytearray(codec.PREAMBLE_BYTES)
+        self._fill(memoryview(data))
+        codec.check_preamble(bytes(data), self.stream.name)
+
+    def send(self, kind: FrameType, *payload: Buffer, file: int = 0, count: int = 0, flags: int = 0) -> None:
+        """Send one frame.
+
+        Raises:
+            PeerGone: the transport failed; the receiving thread will say why.
+            ProtocolError: the protocol does not allow this frame now (a fault of this side).
+        """
+        length = sum(memoryview(part).nbytes for part in payload)
+        self._state.on_send(kind)
+        self._send([codec.encode_header(kind, flags, file, count, length), *payload])
+
+    def receive(self) -> Header:
+        """The next frame's header; keep-alives are swallowed.
+
+        Raises:
+            ConnectionLostError: the peer went away.
+            DeadlineError: the peer was silent for too long.
+            ProtocolError: the frame is not allowed.
+            ParaSyncError: the error that the peer reported.
+        """
+        while True:
+            self._fill(memoryview(self._header))
+            header = codec.decode_header(bytes(self._header), MAX_FRAME)
+            self._state.on_receive(header.type)
+            if header.type is FrameType.ERROR:
+                self._told = True
+                report = codec.decode_error(self.payload(header))
+                raise from_wire(report.code, f"{report.text} (reported by {self.stream.name})")
+            if header.type is not FrameType.KEEPALIVE:
+                return header
+
+    def payload(self, header: Header) -> bytearray:
+        """The whole payload of the frame just announced."""
+        data = bytearray(header.length)
+        self.payload_into(memoryview(data))
+        return data
+
+    def payload_into(self, view: memoryview) -> None:
+        """Part of the payload of the frame just announced, straight into `view`."""
+        if len(view):
+            self._fill(view)
+
+    def report(self, error: BaseException) -> None:
+        """Tell the peer why this side gives up; does nothing if the peer told us or is gone."""
+        if self._told or isinstance(error, (ConnectionLostError, DeadlineError, KeyboardInterrupt, SystemExit)):
+            return
+        if not isinstance(error, ParaSyncError):
+            error = ParaSyncError("an unexpected failure there; its own messages say why")
+        try:
+            self.send(FrameType.ERROR, codec.encode_error(error.code, str(error), error.retryable))
+            self.stream.close_sending()
+            self._reported = True
+        except (Cancelled, ParaSyncError, OSError):
+            return
+
+    def watch(self, scope: Scope) -> None:
+        """Keep the connection alive while `scope` lives, and end it when the scope is cancelled."""
+        scope.on_cancel(self._finished.set)
+        scope.on_cancel(self._hang_up)
+
+        def beat() -> None:
+            while not self._finished.wait(KEEPALIVE_SECONDS):
+                scope.check()
+                if not self._sent.is_set():
+                    self._keep_alive()
+                self._sent.clear()
+
+        scope.spawn(beat, name="keepalive")
+
+    def _keep_alive(self) -> None:
+        with suppress(ProtocolError):  # the last frame went out just now: nothing is to be kept alive
+            self.send(FrameType.KEEPALIVE)
+
+    def finished(self) -> None:
+        """The session ended well: no keep-alive follows."""
+        self._finished.set()
+
+    def converse(self, scope: Scope, target: Callable[[], None]) -> None:
+        """Run the receiving thread's `target`.
+
+        After an error of this side was reported, it goes on reading until the
+        peer hangs up: closing with unread data would reset the connection, and
+        the peer might never see the report.
+        """
+        try:
+            target()
+        except Exception as error:  # noqa: BLE001 - the scope raises it again
+            scope.cancel(error)
+            self._drain()
+        except Cancelled:
+            self._drain()
+
+    def refuse(self, error: ParaSyncError) -> None:
+        """Tell the peer, outside of any scope, that there will be no session, and why."""
+        self.report(error)
+        self._hang_up()
+        self._drain()
+
+    def _drain(self) -> None:
+        scrap = memoryview(bytearray(1))
+        while self._reported:
+            try:
+                self.stream.receive_into(scrap)
+            except (EOFError, ParaSyncError):
+                return
+
+    def _hang_up(self) -> None:
+        if self._reported:
+            timer = threading.Timer(HANG_UP_SECONDS, self.stream.abort)
+            timer.daemon = True
+            timer.start()
+        else:
+            self.stream.abort()
+
+    def _send(self, parts: Sequence[Buffer]) -> None:
+        try:
+            self.stream.send(*parts)
+        except ConnectionLostError as error:
+            raise PeerGone from error
+        self._sent.set()
+
+    def _fill(self, view: memoryview) -> None:
+        try:
+            self.stream.receive_into(view)
+        except EOFError:
+            raise ConnectionLostError(
+                f"{self.stream.name} closed the connection before the end: its own messages may say why; run again"
+            ) from None
+
+
+def unexpected(header: Header) -> ProtocolError:
+    """A frame that the states allow but this point of the session does not."""
+    return ProtocolError(f"unexpected {header.type.name} frame for file {header.file}")

@@ -1,0 +1,260 @@
+"""Greeting: versions, roles, limits and the fingerprint key; then the session runs.
+
+The client says what it wants in one message and, if it is the sender, goes on
+to announce its tree without waiting for the answer: one round trip less.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from parasync import __version__, kernels
+from parasync.config import FILES_IN_FLIGHT, HANDSHAKE_SECONDS, MAX_FRAME, Options
+from parasync.errors import (
+    ConnectionLostError,
+    DeadlineError,
+    ParaSyncError,
+    PartialTransferError,
+    ProtocolError,
+    UsageError,
+)
+from parasync.model import Failure, Monitor
+from parasync.session.connection import Connection, PeerGone, unexpected
+from parasync.session.receiver import Receiver
+from parasync.session.sender import Sender
+from parasync.transport.stream import Stream
+from parasync.tree.destination import Destination, open_destination
+from parasync.tree.safepath import Root
+from parasync.tree.scan import Source, is_single_file, open_source
+from parasync.wire import codec
+from parasync.wire.messages import KEY_BYTES, Finish, FrameType, Hello, Welcome
+from parasync.wire.state import ProtocolState
+
+
+def new_key() -> bytes:
+    """A fresh key for one session: whoever knows it could craft chunks that collide."""
+    return os.urandom(KEY_BYTES)
+
+
+def push(
+    stream: Stream,
+    hello: Hello,
+    sources: Sequence[Source],
+    failures: Sequence[Failure],
+    options: Options,
+    monitor: Monitor,
+) -> Finish:
+    """The client's side of a session that sends `sources` to the server; `failures` are those it could not open.
+
+    Raises:
+        ParaSyncError: what ended the session early.
+    """
+    connection = Connection(stream, ProtocolState("sender", client=True))
+    connection.send_preamble()
+    connection.send(FrameType.HELLO, codec.encode_hello(hello))
+
+    def handshake() -> bytes:
+        welcome = _receive_welcome(connection)
+        _check_key(welcome.key)
+        return welcome.key
+
+    return Sender(connection, sources, failures, options.workers, monitor, handshake).run()
+
+
+def pull(
+    stream: Stream,
+    hello: Hello,
+    destination: Callable[[bool], Destination],
+    options: Options,
+    monitor: Monitor,
+) -> Finish:
+    """The client's side of a session that receives what `hello` asks for; the key is in it.
+
+    `destination` opens where it goes; it is told whether a single file is coming.
+
+    Raises:
+        ParaSyncError: what ended the session early.
+    """
+    connection = Connection(stream, ProtocolState("receiver", client=True))
+    connection.send_preamble()
+    connection.send(FrameType.HELLO, codec.encode_hello(hello))
+
+    def handshake() -> Destination:
+        return destination(_receive_welcome(connection).single_file)
+
+    key = kernels.fingerprint_key(hello.key)
+    return Receiver(connection, key, options, options.workers, monitor, handshake).run()
+
+
+def new_hello(
+    *, push: bool, module: str, path: bytes, paths: Sequence[bytes], single_file: bool, many: bool, options: Options
+) -> Hello:
+    """The client's first message; a pulling client chooses the key here."""
+    return Hello(
+        push=push,
+        module=module,
+        path=path,
+        paths=list(paths),
+        single_file=single_file,
+        many=many,
+        ignore_times=options.ignore_times,
+        dry_run=options.dry_run,
+        whole_file=options.whole_file,
+        fsync=options.fsync,
+        key=b"" if push else new_key(),
+        software=f"parasync {__version__}",
+        max_frame=MAX_FRAME,
+        files_in_flight=FILES_IN_FLIGHT,
+        features=[],
+    )
+
+
+class Place(NamedTuple):
+    """What a server lets one client use: everything below `root`, or, within one process, any path of the user's."""
+
+    root: Root | None
+    read_only: bool
+
+
+def answer(stream: Stream, find: Callable[[Hello], Place], threads: int, monitor: Monitor) -> Finish:
+    """The server's side of a session, whichever way it goes. The stream stays the caller's to close.
+
+    `find` says what the client may use, or raises a ParaSyncError, which the client is told.
+
+    Raises:
+        ParaSyncError: what ended the session early.
+    """
+    hello, connection = _receive_hello(stream)
+    options = Options(
+        threads=threads,
+        ignore_times=hello.ignore_times,
+        dry_run=hello.dry_run,
+        whole_file=hello.whole_file,
+        fsync=hello.fsync,
+    )
+    try:
+        place = find(hello)
+        if hello.push:
+            if place.read_only and not hello.dry_run:
+                raise UsageError(f"module {hello.module!r} is read-only: push to another one")
+            return _answer_push(connection, hello, place, options, monitor)
+        sources, failures = _open_sources(hello, place)
+    except ParaSyncError as error:
+        connection.refuse(error)
+        raise
+    return _answer_pull(connection, hello, sources, failures, options, monitor)
+
+
+def _answer_push(connection: Connection, hello: Hello, place: Place, options: Options, monitor: Monitor) -> Finish:
+    key = new_key()
+    destination = open_destination(hello.path, place.root, hello.single_file, hello.many, hello.dry_run)
+    try:
+
+        def handshake() -> Destination:
+            connection.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(key, single_file=False)))
+            return destination
+
+        return Receiver(connection, kernels.fingerprint_key(key), options, options.workers, monitor, handshake).run()
+    finally:
+        if destination.root is not None:
+            destination.root.close()
+
+
+def _answer_pull(
+    connection: Connection,
+    hello: Hello,
+    sources: Sequence[Source],
+    failures: Sequence[Failure],
+    options: Options,
+    monitor: Monitor,
+) -> Finish:
+    try:
+        _check_key(hello.key)
+        single_file = not failures and is_single_file(list(sources))
+        connection.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
+        return Sender(connection, sources, failures, options.workers, monitor, lambda: hello.key).run()
+    finally:
+        for source in sources:
+            source.root.close()
+
+
+def _open_sources(hello: Hello, place: Place) -> tuple[list[Source], list[Failure]]:
+    """The sources that can be read, and why the others cannot.
+
+    Raises:
+        PartialTransferError: none can.
+    """
+    sources: list[Source] = []
+    failures: list[Failure] = []
+    for path in hello.paths:
+        try:
+            sources.append(open_source(path, place.root))
+        except PartialTransferError as error:
+            failures.append(Failure(path, error.code, str(error)))
+    if not sources:
+        raise PartialTransferError(failures[0].message if failures else "no source was named")
+    return sources, failures
+
+
+def _new_welcome(key: bytes, *, single_file: bool) -> Welcome:
+    return Welcome(
+        key=key,
+        single_file=single_file,
+        software=f"parasync {__version__}",
+        max_frame=MAX_FRAME,
+        files_in_flight=FILES_IN_FLIGHT,
+        features=[],
+    )
+
+
+def _receive_hello(stream: Stream) -> tuple[Hello, Connection]:
+    """The client's first message, and the connection in the role that it leaves to this side."""
+    opening = Connection(stream, ProtocolState("receiver", client=False))
+    overdue = threading.Event()
+
+    def drop() -> None:
+        overdue.set()
+        stream.abort()
+
+    timer = threading.Timer(HANDSHAKE_SECONDS, drop)
+    timer.daemon = True
+    timer.start()
+    try:
+        opening.send_preamble()
+        opening.receive_preamble()
+        header = opening.receive()
+        if header.type is not FrameType.HELLO:
+            raise unexpected(header)
+        hello = codec.decode_hello(opening.payload(header))
+    except (ConnectionLostError, PeerGone) as error:
+        if overdue.is_set():
+            raise DeadlineError(f"{stream.name} said nothing useful for {HANDSHAKE_SECONDS:g} seconds") from None
+        if isinstance(error, PeerGone):
+            raise ConnectionLostError(f"{stream.name} went away before it said what it wants") from None
+        raise
+    except ParaSyncError as error:
+        opening.refuse(error)
+        raise
+    finally:
+        timer.cancel()
+    if hello.push:
+        return hello, opening
+    state = ProtocolState("sender", client=False)
+    state.on_receive(FrameType.HELLO)
+    return hello, Connection(stream, state)
+
+
+def _receive_welcome(connection: Connection) -> Welcome:
+    connection.receive_preamble()
+    header = connection.receive()
+    if header.type is not FrameType.WELCOME:
+        raise unexpected(header)
+    return codec.decode_welcome(connection.payload(header))
+
+
+def _check_key(key: bytes) -> None:
+    if len(key) != KEY_BYTES:
+        raise ProtocolError(f"a fingerprint key of {len(key)} bytes where {KEY_BYTES} were expected")

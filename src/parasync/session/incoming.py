@@ -1,0 +1,220 @@
+"""The receiver's files: basis indexed, target matched and rebuilt, verified and committed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from enum import Enum
+
+from parasync.chunking import ChunkingJob, ChunkingPool
+from parasync.config import default_average
+from parasync.errors import ProtocolError, display
+from parasync.kernels import ChunkTable, FingerprintKey
+from parasync.matching import Answer, BasisSide, Matching
+from parasync.model import Entry, Need
+from parasync.reconstruction import Outcome, Reconstruction
+from parasync.tree.commit import PendingFile
+from parasync.tree.safepath import Root
+
+
+class Stage(Enum):
+    """Where a file stands between need and done."""
+
+    WAITING = "needed; nothing is open"
+    OPEN = "in flight"
+    CLOSED = "committed or given up"
+
+
+class IncomingFile:
+    """One file that the receiver needs.
+
+    Owned by the session; `close` may be called by any thread, the rest by the
+    threads that the method names.
+    """
+
+    def __init__(self, index: int, entry: Entry, path: bytes, need: Need) -> None:
+        self.index = index
+        self.entry = entry
+        self.path = path
+        self.need = need
+        self.average = default_average(entry.size)
+        self.stage = Stage.WAITING
+        self.retried = False
+        self.claimed = False
+        self.copied = 0
+        self.literal = 0
+        self.rebuilt: Reconstruction | None = None
+        self._pending: PendingFile | None = None
+        self._target: ChunkTable | None = None
+        self._basis: BasisSide | None = None
+        self._basis_job: ChunkingJob | None = None
+        self._matching: Matching | None = None
+        self._target_complete = False
+        self._marked = False
+        self._lock = threading.Lock()
+
+    # -- opening: the planner's thread, or the one that admits the file -----------------------
+
+    def open_delta(
+        self, root: Root, key: FingerprintKey, pool: ChunkingPool, grown: Callable[[IncomingFile], None]
+    ) -> None:
+        """Open basis and new file, and start Phase I on the basis.
+
+        Raises:
+            OSError: either cannot be opened.
+        """
+        basis_fd = root.open_read(self.path)
+        try:
+            basis = BasisSide(ChunkTable(self.average, os.fstat(basis_fd).st_size))
+            self._open_target(root, basis_fd, key)
+            self._target = ChunkTable(self.average, self.entry.size)
+            self._basis = basis
+            self._matching = Matching(self._target, basis)
+
+            def indexed(first: int, count: int, last: bool) -> None:
+                basis.add(first, count, last)
+                grown(self)
+
+            def failed(error: Exception) -> None:
+                # What could be indexed still helps; the rest is wanted from the sender.
+                basis.give_up()
+                grown(self)
+
+            if basis.table.size:
+                self._basis_job = ChunkingJob(basis_fd, basis.table, indexed, failed)
+                pool.submit(self._basis_job)
+        finally:
+            os.close(basis_fd)
+
+    def open_whole(self, root: Root, key: FingerprintKey) -> None:
+        """Open the new file; no basis takes part.
+
+        Raises:
+            OSError: it cannot be created.
+        """
+        self._open_target(root, None, key)
+
+    def _open_target(self, root: Root, basis_fd: int | None, key: FingerprintKey) -> None:
+        pending = PendingFile.create(root, self.path, self.entry.size)
+        try:
+            rebuilt = Reconstruction(pending.fd, basis_fd, self.entry.size, key)
+        except BaseException:
+            pending.discard()
+            raise
+        with self._lock:
+            if self.stage is not Stage.CLOSED:
+                self._pending, self.rebuilt, self.stage = pending, rebuilt, Stage.OPEN
+                return
+        rebuilt.abandon()
+        pending.discard()
+
+    # -- frames: the receiving thread ----------------------------------------------------------
+
+    def add_chunks(self, payload: bytearray, count: int) -> None:
+        """A batch of the target's chunks.
+
+        Raises:
+            ProtocolError: it is malformed, or does not belong here.
+        """
+        with self._lock:
+            target = self._target
+            complete = self._target_complete
+        if target is None or complete:
+            raise ProtocolError(f"chunks of '{display(self.path)}', which is not waiting for any")
+        try:
+            added = target.extend(payload)
+        except ValueError as error:
+            raise ProtocolError(f"bad chunks of '{display(self.path)}': {error}") from None
+        if added != count:
+            raise ProtocolError(f"{added} chunks of '{display(self.path)}' where {count} were announced")
+
+    def end(self, fingerprint: bytes, key: FingerprintKey) -> Outcome:
+        """The sender's FILE_END: all chunks, or all literals of a whole file, were sent.
+
+        Raises:
+            ProtocolError: chunks are missing, or do not add up to the fingerprint.
+        """
+        with self._lock:
+            target, rebuilt = self._target, self.rebuilt
+            if target is not None:
+                if target.end != target.size or target.fold(key) != fingerprint:
+                    raise ProtocolError(f"the chunks of '{display(self.path)}' do not add up to the file")
+                self._target_complete = True
+        return rebuilt.expect(fingerprint) if rebuilt is not None else Outcome.PENDING
+
+    def mark(self) -> bool:
+        """Note that the matcher has something to do here; False if that is noted already."""
+        with self._lock:
+            first, self._marked = not self._marked, True
+            return first
+
+    def unmark(self) -> None:
+        """The matcher starts on it; what comes from now on is to be marked again."""
+        with self._lock:
+            self._marked = False
+
+    # -- matching: the matcher's thread ---------------------------------------------------------
+
+    def match(self) -> Answer | None:
+        """Phase II for whatever is new on either side; None when the file is not being matched."""
+        with self._lock:
+            matching, target, complete = self._matching, self._target, self._target_complete
+        if matching is None or target is None:
+            return None
+        return matching.step(len(target), complete)
+
+    # -- the end: any thread ----------------------------------------------------------------------
+
+    def commit(self, fsync: bool) -> None:
+        """Put the verified new file in place of the old one, with its metadata.
+
+        Raises:
+            OSError: that failed; the old file is still there.
+        """
+        with self._lock:
+            pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        try:
+            pending.commit(self.entry, fsync)
+        except BaseException:
+            pending.discard()
+            raise
+
+    def start_over(self) -> bool:
+        """Forget what was rebuilt and make ready for the whole file; False if that was tried before."""
+        with self._lock:
+            if self.retried or self.stage is Stage.CLOSED:
+                return False
+            self.retried = True
+            self.need = Need.WHOLE
+            parts = self._take_parts()
+            self._target = self._basis = self._matching = None
+            self._target_complete = False
+            self.stage = Stage.WAITING
+        _release(*parts)
+        return True
+
+    def close(self) -> bool:
+        """Give up what is open and remove the unfinished new file; whether this call did it. Idempotent."""
+        with self._lock:
+            first = self.stage is not Stage.CLOSED
+            self.stage = Stage.CLOSED
+            parts = self._take_parts()
+        _release(*parts)
+        return first
+
+    def _take_parts(self) -> tuple[ChunkingJob | None, Reconstruction | None, PendingFile | None]:
+        parts = self._basis_job, self.rebuilt, self._pending
+        self._basis_job = self.rebuilt = self._pending = None
+        return parts
+
+
+def _release(job: ChunkingJob | None, rebuilt: Reconstruction | None, pending: PendingFile | None) -> None:
+    if job is not None:
+        job.stop()
+    if rebuilt is not None:
+        rebuilt.abandon()
+    if pending is not None:
+        pending.discard()

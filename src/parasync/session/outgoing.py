@@ -1,0 +1,196 @@
+"""The sender's files: opened, chunked or streamed whole, and their wanted literals read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from parasync.chunking import ChunkingJob, ChunkingPool
+from parasync.config import LITERAL_BYTES
+from parasync.errors import ProtocolError, describe_os_error, display
+from parasync.kernels import ChunkTable, FingerprintKey, LiteralReader
+from parasync.model import Entry, Need
+from parasync.pipeline import Channel
+from parasync.session.connection import Connection
+from parasync.tree.scan import Source
+from parasync.wire import codec
+from parasync.wire.messages import EXTENT_BYTES, NO_FILE, Failed, Flags, FrameType, NeedItem
+
+EXTENTS_PER_FRAME = 4096
+"""Bounds the extents of a literal frame to 64 KiB beside its data."""
+
+
+class Offered(NamedTuple):
+    """An entry that was announced, and where it lies here."""
+
+    source: Source
+    entry: Entry
+
+    def open(self) -> int:
+        """A descriptor for reading.
+
+        Raises:
+            OSError: it cannot be opened.
+            ChangedError: it is not what was announced any more.
+        """
+        fd = self.source.root.open_read(self.entry.path)
+        try:
+            self.check(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def check(self, fd: int) -> None:
+        """Raise ChangedError unless size and time are still those announced."""
+        now = os.fstat(fd)
+        if (now.st_size, now.st_mtime_ns) != (self.entry.size, self.entry.mtime):
+            raise ChangedError
+
+
+class ChangedError(Exception):
+    """A source file changed after it was announced."""
+
+
+def failure_of(error: Exception, path: bytes) -> Failed:
+    """What the receiver is told about a source file that cannot be sent."""
+    if isinstance(error, FileNotFoundError):
+        return Failed(path, "vanished", f"'{display(path)}' vanished before it could be sent")
+    if isinstance(error, (ChangedError, EOFError)):
+        return Failed(path, "changed", f"'{display(path)}' changed while it was read: run again to send its new state")
+    if isinstance(error, OSError):
+        return Failed(path, "unreadable", describe_os_error("read", path, error))
+    raise error
+
+
+class OutgoingFile:
+    """A file between need and done. Its descriptor is closed by `close`; readers work on duplicates."""
+
+    def __init__(self, index: int, offered: Offered, need: NeedItem) -> None:
+        self.index = index
+        self.offered = offered
+        self.size = offered.entry.size
+        self.table: ChunkTable | None = ChunkTable(need.average, self.size) if need.need is Need.DELTA else None
+        self.literal_bytes = 0
+        self.announced = 0
+        self.job: ChunkingJob | None = None
+        self.again = False
+        self._fd = offered.open()
+        self._wanted_extents = 0
+        self._lock = threading.Lock()
+
+    def duplicate(self) -> int | None:
+        """A descriptor of the caller's own, or None when the file is closed."""
+        with self._lock:
+            return os.dup(self._fd) if self._fd >= 0 else None
+
+    def check(self) -> None:
+        """Raise ChangedError if the file is not what was announced any more."""
+        with self._lock:
+            if self._fd >= 0:
+                self.offered.check(self._fd)
+
+    def admit_wants(self, count: int) -> None:
+        """Bound what a peer can make this side remember: at most one want per chunk it was told of.
+
+        Raises:
+            ProtocolError: beyond that.
+        """
+        self._wanted_extents += count
+        if self.table is None or self._wanted_extents > len(self.table):
+            raise ProtocolError(f"more wants than chunks for '{display(self.offered.entry.path)}'")
+
+    def chunk(
+        self, pool: ChunkingPool, send: Callable[[int, int, bool], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Phase I for this file."""
+        if self.table is None:
+            raise ValueError("only a file that is wanted as a delta is chunked")
+        self.job = ChunkingJob(self._fd, self.table, send, failed)
+        pool.submit(self.job)
+
+    def start_over(self) -> bool:
+        """Stop chunking: the file is to be sent whole, as its second attempt; False if it was that before."""
+        with self._lock:
+            if self.again:
+                return False
+            self.again = True
+            if self.job is not None:
+                self.job.stop()
+            return True
+
+    def close(self) -> None:
+        """Give the file up; idempotent."""
+        with self._lock:
+            if self.job is not None:
+                self.job.stop()
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+
+class LiteralTask(NamedTuple):
+    """Extents of a file to send; `whole` means all of it, followed by its fingerprint."""
+
+    file: OutgoingFile
+    extents: bytes | bytearray
+    whole: bool
+
+
+class LiteralSender:
+    """Reads wanted extents into reused buffers and sends them with their absolute target offsets (ParaSync 3.3)."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        key: FingerprintKey,
+        failed: Callable[[OutgoingFile, Exception], None],
+        progress: Callable[[OutgoingFile, int], None],
+    ) -> None:
+        self._connection = connection
+        self._key = key
+        self._failed = failed
+        self._progress = progress
+
+    def run(self, tasks: Channel[LiteralTask]) -> None:
+        """Serve tasks until the channel ends; one thread each."""
+        buffer = bytearray(LITERAL_BYTES)
+        for task in tasks:
+            fd = task.file.duplicate()
+            if fd is None:
+                continue
+            try:
+                self._serve(task, fd, buffer)
+            except (OSError, EOFError, ChangedError) as error:
+                self._failed(task.file, error)
+            finally:
+                os.close(fd)
+
+    def _serve(self, task: LiteralTask, fd: int, buffer: bytearray) -> None:
+        file = task.file
+        try:
+            reader = LiteralReader(fd, task.extents, file.size, self._key if task.whole else None)
+        except ValueError as error:
+            raise ProtocolError(f"wants of '{display(file.offered.entry.path)}' are out of bounds: {error}") from None
+        view = memoryview(buffer)
+        # A want of the first attempt stays marked as that, even when the second begins meanwhile.
+        flags = Flags.RETRY if task.whole and file.again else Flags(0)
+        if not task.whole:
+            self._progress(file, -reader.total)
+        while True:
+            extents, length = reader.fill(buffer, EXTENTS_PER_FRAME)
+            if not length:
+                break
+            count = len(extents) // EXTENT_BYTES
+            self._connection.send(FrameType.LITERAL, extents, view[:length], file=file.index, count=count, flags=flags)
+            self._progress(file, length)
+        if task.whole:
+            file.check()
+            self._connection.send(FrameType.FILE_END, reader.fingerprint(), file=file.index, flags=flags)
+
+
+def send_failure(connection: Connection, failed: Failed, index: int = NO_FILE) -> None:
+    """Tell the receiver that a path will not come."""
+    connection.send(FrameType.FILE_FAILED, codec.encode_failed(failed), file=index)

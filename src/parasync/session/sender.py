@@ -1,0 +1,363 @@
+"""The sender: announces its tree, chunks what is needed, answers wants.
+
+Threads, and what each waits for:
+
+- `announce` walks the sources and streams entries; waits for the receiver's answers when too many are out.
+- `receive` is the only reader of the connection; it hands on and never waits for a send.
+- `feed` opens needed files in order; waits for a place in the window of files in flight.
+- the chunking pool streams chunks as they become final.
+- `literals` reads and sends what is wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from parasync.chunking import ChunkingPool
+from parasync.config import (
+    ENTRIES_IN_FLIGHT,
+    ENTRY_BATCH,
+    FILES_IN_FLIGHT,
+    SMALL_BATCH_BYTES,
+    SMALL_BATCH_FILES,
+    SMALL_WHOLE,
+)
+from parasync.errors import ProtocolError
+from parasync.kernels import ChunkTable, FingerprintKey, fingerprint_key
+from parasync.model import Failure, Kind, Monitor, Need
+from parasync.pipeline import Channel, Scope, Window
+from parasync.session.connection import Connection, unexpected
+from parasync.session.outgoing import (
+    ChangedError,
+    LiteralSender,
+    LiteralTask,
+    Offered,
+    OutgoingFile,
+    failure_of,
+    send_failure,
+)
+from parasync.tree.scan import SKIPPED, Source, scan
+from parasync.wire import codec
+from parasync.wire.messages import Failed, Finish, FrameType, Header, NeedItem, SmallFile
+
+FIRST_ENTRY_BATCH = 64
+"""The first batch is small, so that the receiver starts early; later ones double up to ENTRY_BATCH."""
+CHUNKS_PER_FRAME = 65536
+
+
+class Needed(NamedTuple):
+    """An entry whose content the receiver asked for."""
+
+    number: int
+    offered: Offered
+    item: NeedItem
+
+
+class Sender:
+    """One session's target side.
+
+    `handshake` completes the greeting on the receiving thread and returns the
+    fingerprint key; it may block for the peer, the announcement does not wait for it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        sources: Sequence[Source],
+        failures: Sequence[Failure],
+        threads: int,
+        monitor: Monitor,
+        handshake: Callable[[], bytes],
+    ) -> None:
+        self._connection = connection
+        self._sources = sources
+        self._failures = failures
+        self._threads = threads
+        self._monitor = monitor
+        self._handshake = handshake
+        self._offered: dict[int, Offered] = {}
+        self._files: dict[int, OutgoingFile] = {}
+        self._sent: dict[int, Offered] = {}
+        self._failed: set[int] = set()
+        self._lock = threading.Lock()
+        self._finish: Finish | None = None
+
+    def run(self) -> Finish:
+        """Carry the session to its end; the receiver's account of it is returned.
+
+        Raises:
+            ParaSyncError: what ended it early.
+        """
+        try:
+            with Scope("sender", self._connection.report) as scope:
+                self._scope = scope
+                self._connection.watch(scope)
+                self._unanswered = Window(scope, ENTRIES_IN_FLIGHT)
+                self._in_flight = Window(scope, FILES_IN_FLIGHT)
+                # Bounded by the entries in flight; the receiving thread must not wait here.
+                self._needed: Channel[Needed] = Channel(scope, 2 * ENTRIES_IN_FLIGHT)
+                self._literals: Channel[LiteralTask] = Channel(scope, 1 << 62)
+                scope.spawn(self._announce, name="announce")
+                scope.spawn(self._connection.converse, scope, self._receive, name="receive")
+        finally:
+            for file in list(self._files.values()):
+                file.close()
+        if self._finish is None:
+            raise ProtocolError("the session ended without the receiver's account")
+        return self._finish
+
+    # -- announce ---------------------------------------------------------------------------
+
+    def _announce(self) -> None:
+        index = 0
+        limit = FIRST_ENTRY_BATCH
+        batch: list[Offered] = []
+        for failure in self._failures:
+            self._report_unread(failure)
+        for source in self._sources:
+            for found in scan(source):
+                if isinstance(found, Failure):
+                    self._report_unread(found)
+                    continue
+                batch.append(Offered(source, found))
+                if len(batch) == limit:
+                    index = self._send_entries(index, batch)
+                    batch = []
+                    limit = min(ENTRY_BATCH, 2 * limit)
+        if batch:
+            index = self._send_entries(index, batch)
+        self._connection.send(FrameType.ENTRIES_END, count=index)
+        self._monitor.scanned = True
+        self._monitor.emit("scanned")
+
+    def _report_unread(self, failure: Failure) -> None:
+        if failure.code == SKIPPED:
+            self._monitor.emit("skipped", failure.path, failure.message)
+            return
+        send_failure(self._connection, Failed(failure.path, failure.code, failure.message))
+        self._monitor.emit("failed", failure.path, failure.message)
+
+    def _send_entries(self, first: int, batch: list[Offered]) -> int:
+        self._unanswered.acquire(len(batch))
+        with self._lock:
+            self._offered.update(enumerate(batch, first))
+        entries = [offered.entry for offered in batch]
+        self._monitor.expect(sum(entry.size for entry in entries))
+        for start, count, payload in codec.entry_frames(first, entries):
+            self._connection.send(FrameType.ENTRIES, payload, file=start, count=count)
+        return first + len(entries)
+
+    # -- receive ----------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        key = fingerprint_key(self._handshake())
+        self._start_content(key)
+        handlers: dict[FrameType, Callable[[Header], None]] = {
+            FrameType.NEEDS: self._on_needs,
+            FrameType.WANTS: self._on_wants,
+            FrameType.FILES_DONE: self._on_files_done,
+            FrameType.FILE_FAILED: self._on_file_failed,
+        }
+        while (header := self._connection.receive()).type is not FrameType.FINISH:
+            if header.type not in handlers:
+                raise unexpected(header)
+            handlers[header.type](header)
+        self._finish = codec.decode_finish(self._connection.payload(header))
+        self._connection.send(FrameType.BYE)
+        self._connection.finished()
+        self._needed.close()
+        self._literals.close()
+        self._pool.close()
+
+    def _start_content(self, key: FingerprintKey) -> None:
+        self._key = key
+        self._pool = ChunkingPool(self._scope, key, self._threads, name="target")
+        literals = LiteralSender(self._connection, key, self._fail, self._on_literals)
+        self._scope.spawn(self._feed, name="feed")
+        self._scope.spawn(literals.run, self._literals, name="literals")
+
+    def _on_needs(self, header: Header) -> None:
+        items = codec.decode_needs(self._connection.payload(header))
+        if header.count == 0:
+            for item in items:
+                self._send_again(item)
+            return
+        with self._lock:
+            answered = {i: self._offered.pop(i, None) for i in range(header.file, header.file + header.count)}
+        if None in answered.values():
+            raise ProtocolError(f"needs for entries {header.file}..{header.file + header.count} that were not offered")
+        self._unanswered.release(header.count - len(items))
+        for item in items:
+            offered = answered.pop(item.index, None)
+            if offered is None or offered.entry.kind is not Kind.FILE:
+                raise ProtocolError(f"need for entry {item.index}, which is not a file of this batch")
+            self._needed.put(Needed(item.index, offered, item))
+        for offered in answered.values():
+            if offered is not None:
+                self._monitor.advance(offered.entry.size)
+
+    def _send_again(self, item: NeedItem) -> None:
+        """What was rebuilt did not verify: send the file whole."""
+        file = self._file(item.index)
+        if file is None:
+            return
+        if item.need is not Need.WHOLE or not file.start_over():
+            raise ProtocolError(f"file {item.index} was asked for again and again")
+        self._literals.put(LiteralTask(file, _whole(file.size), whole=True))
+
+    def _on_wants(self, header: Header) -> None:
+        extents = self._connection.payload(header)
+        file = self._file(header.file)
+        if file is None or file.again:
+            return  # the receiver planned this before it heard that the attempt was given up
+        file.admit_wants(header.count)
+        self._literals.put(LiteralTask(file, extents, whole=False))
+
+    def _on_files_done(self, header: Header) -> None:
+        for index in codec.decode_indices(self._connection.payload(header)):
+            with self._lock:
+                small = self._sent.pop(index, None)
+            if small is not None:
+                self._monitor.emit("file", small.entry.path)
+                continue
+            file = self._file(index)
+            if file is None:
+                continue
+            self._monitor.add(bytes_copied=file.size - file.literal_bytes)
+            self._monitor.emit("file", file.offered.entry.path)
+            self._forget(file)
+
+    def _on_file_failed(self, header: Header) -> None:
+        failed = codec.decode_failed(self._connection.payload(header))
+        self._monitor.emit("failed", failed.path, failed.message)
+        with self._lock:
+            self._sent.pop(header.file, None)
+            file = self._files.get(header.file)
+        if file is not None:
+            self._forget(file)
+
+    def _file(self, index: int) -> OutgoingFile | None:
+        """A file in flight; None if it was given up here, which the peer may not have heard yet."""
+        with self._lock:
+            file = self._files.get(index)
+            if file is None and index not in self._failed:
+                raise ProtocolError(f"file {index} is not in flight")
+            return file
+
+    # -- content ----------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        batch: list[SmallFile] = []
+        size = 0
+        while True:
+            if batch and (self._needed.empty() or size >= SMALL_BATCH_BYTES or len(batch) >= SMALL_BATCH_FILES):
+                self._send_small(batch)
+                batch, size = [], 0
+            try:
+                needed = self._needed.get()
+            except EOFError:
+                return
+            self._unanswered.release()
+            try:
+                if needed.item.need is Need.COMPARE or _is_small(needed):
+                    if size + needed.offered.entry.size > SMALL_BATCH_BYTES and batch:
+                        self._send_small(batch)
+                        batch, size = [], 0
+                    batch.append(self._read_small(needed))
+                    size += len(batch[-1].data)
+                else:
+                    self._start_file(needed)
+            except (OSError, EOFError, ChangedError) as error:
+                failed = failure_of(error, needed.offered.entry.path)
+                send_failure(self._connection, failed, needed.number)
+                self._monitor.emit("failed", failed.path, failed.message)
+
+    def _read_small(self, needed: Needed) -> SmallFile:
+        size = needed.offered.entry.size
+        if size > SMALL_WHOLE:
+            raise ProtocolError(f"entry {needed.number} is too large to be compared as a small file")
+        fd = needed.offered.open()
+        try:
+            data = os.read(fd, size)
+            while len(data) < size:
+                more = os.read(fd, size - len(data))
+                if not more:
+                    raise EOFError
+                data += more
+        finally:
+            os.close(fd)
+        fingerprint = self._key.fingerprint(data)
+        same = needed.item.need is Need.COMPARE and fingerprint == needed.item.fingerprint
+        with self._lock:
+            self._sent[needed.number] = needed.offered
+        self._monitor.advance(size)
+        self._monitor.add(**{"bytes_copied" if same else "bytes_literal": size})
+        return SmallFile(needed.number, same, fingerprint, b"" if same else data)
+
+    def _send_small(self, batch: list[SmallFile]) -> None:
+        self._connection.send(FrameType.SMALL, codec.encode_small(batch), count=len(batch))
+
+    def _start_file(self, needed: Needed) -> None:
+        self._in_flight.acquire()
+        try:
+            file = OutgoingFile(needed.number, needed.offered, needed.item)
+        except BaseException:
+            self._in_flight.release()
+            raise
+        with self._lock:
+            self._files[needed.number] = file
+        if file.table is None:
+            self._literals.put(LiteralTask(file, _whole(file.size), whole=True))
+        else:
+            file.chunk(self._pool, partial(self._send_chunks, file, file.table), partial(self._fail, file))
+
+    def _send_chunks(self, file: OutgoingFile, table: ChunkTable, first: int, count: int, last: bool) -> None:
+        for start in range(first, first + count, CHUNKS_PER_FRAME):
+            part = min(CHUNKS_PER_FRAME, first + count - start)
+            self._connection.send(FrameType.CHUNKS, table.encode(start, part), file=file.index, count=part)
+        self._monitor.advance(table.end - file.announced)
+        file.announced = table.end
+        if last:
+            try:
+                file.check()
+            except ChangedError as error:
+                self._fail(file, error)
+                return
+            self._connection.send(FrameType.FILE_END, table.fold(self._key), file=file.index)
+
+    def _on_literals(self, file: OutgoingFile, length: int) -> None:
+        """`length` bytes of literals were sent; negative: that many announced as chunks turned out to be wanted."""
+        self._monitor.advance(length)
+        if length > 0:
+            file.literal_bytes += length
+            self._monitor.add(bytes_literal=length)
+
+    def _fail(self, file: OutgoingFile, error: Exception) -> None:
+        """A source file cannot be read to its end: this file fails, the rest goes on."""
+        failed = failure_of(error, file.offered.entry.path)
+        with self._lock:
+            self._failed.add(file.index)
+        if self._forget(file):
+            self._monitor.emit("failed", failed.path, failed.message)
+            send_failure(self._connection, failed, file.index)
+
+    def _forget(self, file: OutgoingFile) -> bool:
+        with self._lock:
+            known = self._files.pop(file.index, None) is not None
+        if known:
+            file.close()
+            self._in_flight.release()
+        return known
+
+
+def _whole(size: int) -> bytes:
+    return struct.pack("<QQ", 0, size)
+
+
+def _is_small(needed: Needed) -> bool:
+    return needed.item.need is Need.WHOLE and needed.offered.entry.size <= SMALL_WHOLE

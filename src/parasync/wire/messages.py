@@ -1,0 +1,229 @@
+"""What the two sides say to each other, and the bounds of every part of it."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta, Struct
+
+from parasync.config import FILES_IN_FLIGHT, KIB, MAX_FRAME, MAX_PATH, MIB
+from parasync.model import Entry, Kind, Need
+
+VERSION = 1
+"""[preamble.version]"""
+
+KEY_BYTES = 16
+"""[limit.key]"""
+FINGERPRINT_BYTES = 16
+"""[limit.fingerprint]"""
+EXTENT_BYTES = 16
+"""[limit.extent] Offset and length, each u64 LE."""
+INDEX_BYTES = 4
+
+NO_FILE = 0xFFFF_FFFF
+"""[limit.no_file] As a file index: no entry of this session. Indices, and so the number of entries, stay below it."""
+MAX_BATCH = 65536
+"""[limit.batch] Entries, needs, small files, chunks, extents or indices in one frame."""
+MAX_HELLO = 256 * KIB
+"""[limit.hello] Bytes of a greeting: what a stranger can make the other side hold."""
+MAX_SOURCES = 1024
+"""[limit.sources]"""
+MAX_FEATURES = 64
+"""[limit.features]"""
+MAX_WORD = 255
+"""[limit.word] Characters of a module's name, a software's name, a feature or a code."""
+MAX_TEXT = 4096
+"""[limit.text] Characters of a message for people."""
+MAX_REPORT = 32 * KIB
+"""[limit.report] Bytes of FILE_FAILED or ERROR: a path and a text, with room for UTF-8."""
+MAX_FAILURES = 1000
+"""[limit.failures] Failures named in FINISH; all are counted."""
+MAX_FINISH = 1 * MIB
+"""[limit.finish] Bytes of FINISH; failures beyond it are left out."""
+
+
+class FrameType(IntEnum):
+    """[header.type] The number of each frame; the sender and the receiver are those of file content."""
+
+    HELLO = 1  # [frame.hello] client -> server: Hello
+    WELCOME = 2  # [frame.welcome] server -> client: Welcome
+    ENTRIES = 3  # [frame.entries] sender -> receiver: entries `file` to `file + count`
+    ENTRIES_END = 4  # [frame.entries_end] sender -> receiver: there are `count` entries
+    NEEDS = 5  # [frame.needs] receiver -> sender: answers entries `file` to `file + count`
+    SMALL = 6  # [frame.small] sender -> receiver: `count` small files
+    CHUNKS = 7  # [frame.chunks] sender -> receiver: the next `count` chunks of `file`
+    WANTS = 8  # [frame.wants] receiver -> sender: `count` extents of `file`
+    LITERAL = 9  # [frame.literal] sender -> receiver: `count` extents of `file`, then their bytes
+    FILE_END = 10  # [frame.file_end] sender -> receiver: the fingerprint of `file`
+    FILE_FAILED = 11  # [frame.file_failed] either way: Failed
+    FILES_DONE = 12  # [frame.files_done] receiver -> sender: `count` indices of committed files
+    FINISH = 13  # [frame.finish] receiver -> sender: Finish
+    BYE = 14  # [frame.bye] sender -> receiver
+    KEEPALIVE = 15  # [frame.keepalive] either way
+    ERROR = 16  # [frame.error] either way: Error
+
+
+class Flags(IntFlag):
+    """[header.flags]"""
+
+    ZSTD = 1  # [flag.zstd] LITERAL is compressed; reserved: refused until a feature that allows it is defined
+    RETRY = 2  # [flag.retry] LITERAL, FILE_END: of the second attempt at this file
+
+
+class Header(Struct, frozen=True, gc=False):
+    """The fixed start of every frame."""
+
+    type: FrameType
+    flags: int
+    file: int  # [header.file]
+    count: int  # [header.count]
+    length: int  # [header.length] bytes of payload
+
+
+class Rule(NamedTuple):
+    """What the header of one frame type may say: the payload is `fixed` bytes and `each` bytes per count."""
+
+    counts: tuple[int, int] = (0, 0)
+    fixed: tuple[int, int] = (0, 0)
+    each: tuple[int, int] = (0, 0)
+    file: tuple[int, int] = (0, 0)
+    flags: int = 0
+
+
+_INDEXED = (0, NO_FILE - 1)
+_BATCH = (1, MAX_BATCH)
+_MOST = (1, MAX_FRAME)
+_SHORTEST_ENTRY = 7
+_SHORTEST_SMALL = 7 + FINGERPRINT_BYTES
+_CHUNK_BYTES = (18, 20)
+_EXTENTS = (EXTENT_BYTES, EXTENT_BYTES)
+_INDICES = (INDEX_BYTES, INDEX_BYTES)
+
+RULES: dict[int, Rule] = {
+    FrameType.HELLO: Rule(fixed=(1, MAX_HELLO)),
+    FrameType.WELCOME: Rule(fixed=(1, MAX_HELLO)),
+    FrameType.ENTRIES: Rule(_BATCH, _MOST, (_SHORTEST_ENTRY, MAX_FRAME), _INDEXED),
+    FrameType.ENTRIES_END: Rule((0, NO_FILE)),
+    FrameType.NEEDS: Rule((0, MAX_BATCH), _MOST, file=_INDEXED),
+    FrameType.SMALL: Rule(_BATCH, _MOST, (_SHORTEST_SMALL, MAX_FRAME)),
+    FrameType.CHUNKS: Rule(_BATCH, each=_CHUNK_BYTES, file=_INDEXED),
+    FrameType.WANTS: Rule(_BATCH, each=_EXTENTS, file=_INDEXED),
+    FrameType.LITERAL: Rule(_BATCH, _MOST, _EXTENTS, _INDEXED, Flags.RETRY),
+    FrameType.FILE_END: Rule(fixed=(FINGERPRINT_BYTES, FINGERPRINT_BYTES), file=_INDEXED, flags=Flags.RETRY),
+    FrameType.FILE_FAILED: Rule(fixed=(1, MAX_REPORT), file=(0, NO_FILE)),
+    FrameType.FILES_DONE: Rule((0, MAX_BATCH), each=_INDICES),
+    FrameType.FINISH: Rule(fixed=(1, MAX_FINISH)),
+    FrameType.BYE: Rule(),
+    FrameType.KEEPALIVE: Rule(),
+    FrameType.ERROR: Rule(fixed=(1, MAX_REPORT)),
+}
+"""Every frame type is here."""
+
+Word = Annotated[str, Meta(max_length=MAX_WORD)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Path = Annotated[bytes, Meta(max_length=MAX_PATH)]
+Index = Annotated[int, Meta(ge=0, lt=NO_FILE)]
+Counter = Annotated[int, Meta(ge=0, lt=1 << 62)]
+Key = Annotated[bytes, Meta(max_length=KEY_BYTES)]
+Fingerprint = Annotated[bytes, Meta(min_length=FINGERPRINT_BYTES, max_length=FINGERPRINT_BYTES)]
+Features = Annotated[list[Word], Meta(max_length=MAX_FEATURES)]
+FrameLimit = Annotated[int, Meta(ge=MAX_FRAME, lt=1 << 31)]  # [limit.frame]
+FilesLimit = Annotated[int, Meta(ge=1, le=MAX_BATCH)]
+
+
+class Hello(Struct, frozen=True, kw_only=True):
+    """The client's greeting: what is to be synchronised, and how."""
+
+    push: bool  # [hello.push] the client is the sender
+    module: Word  # [hello.module]
+    path: Path = b""  # [hello.path] push: the destination below the module
+    paths: Annotated[list[Path], Meta(max_length=MAX_SOURCES)] = []  # [hello.paths] pull: the sources below the module
+    single_file: bool = False  # [hello.single_file] push: the only source is not a directory
+    many: bool = False  # [hello.many] there are several sources
+    ignore_times: bool = False  # [hello.ignore_times] equal size and time do not prove equal content
+    dry_run: bool = False  # [hello.dry_run]
+    whole_file: bool = False  # [hello.whole_file] ask for no delta
+    fsync: bool = False  # [hello.fsync]
+    key: Key = b""  # [hello.key] pull: the session's key
+    software: Word = ""  # [hello.software]
+    max_frame: FrameLimit = MAX_FRAME  # [hello.max_frame]
+    files_in_flight: FilesLimit = FILES_IN_FLIGHT  # [hello.files_in_flight]
+    features: Features = []  # [hello.features]
+
+
+class Welcome(Struct, frozen=True, kw_only=True):
+    """The server's answer to a greeting it accepts."""
+
+    key: Key = b""  # [welcome.key] push: the session's key
+    single_file: bool = False  # [welcome.single_file] pull: the only source is not a directory
+    software: Word = ""  # [welcome.software]
+    max_frame: FrameLimit = MAX_FRAME  # [welcome.max_frame]
+    files_in_flight: FilesLimit = FILES_IN_FLIGHT  # [welcome.files_in_flight]
+    features: Features = []  # [welcome.features]
+
+
+class WireEntry(Entry):
+    """An entry that came from the peer and is within its bounds (its path is still to be judged by `tree`)."""
+
+    __slots__ = ()
+
+    path: Path  # [entry.path]
+    kind: Kind  # [entry.kind]
+    size: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]  # [entry.size]
+    mtime: Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]  # [entry.mtime]
+    mode: Annotated[int, Meta(ge=0, le=0o7777)]  # [entry.mode]
+    link: Path  # [entry.link]
+
+
+class NeedItem(Struct, frozen=True, array_like=True, gc=False):
+    """One entry whose content the receiver needs."""
+
+    index: Index  # [need.index]
+    need: Need  # [need.need]
+    average: int  # [need.average] average chunk size for a delta; else 0 is allowed
+    fingerprint: bytes = b""  # [need.fingerprint] COMPARE: of the basis
+
+
+class SmallFile(Struct, frozen=True, array_like=True, gc=False):
+    """The content of one small file, or the word that it is the basis's."""
+
+    index: Index  # [small.index]
+    same: bool  # [small.same] the content is what the receiver has; `data` is empty
+    fingerprint: Fingerprint  # [small.fingerprint]
+    data: bytes  # [small.data]
+
+
+class Failed(Struct, frozen=True, array_like=True):
+    """One path that is not transferred, and why."""
+
+    path: Path  # [failed.path]
+    code: Word  # [failed.code]
+    message: Text  # [failed.message]
+
+
+class Finish(Struct, frozen=True, kw_only=True):
+    """The receiver's account of the session."""
+
+    status: Word  # [finish.status] "ok", "partial", "vanished" or an error's code
+    files_total: Counter  # [finish.files_total]
+    files_sent: Counter  # [finish.files_sent]
+    files_unchanged: Counter  # [finish.files_unchanged]
+    files_failed: Counter  # [finish.files_failed]
+    bytes_target: Counter  # [finish.bytes_target]
+    bytes_copied: Counter  # [finish.bytes_copied]
+    bytes_literal: Counter  # [finish.bytes_literal]
+    failures: Annotated[list[Failed], Meta(max_length=MAX_FAILURES)]  # [finish.failures]
+
+
+class Error(Struct, frozen=True):
+    """Why a side ends the session."""
+
+    code: Word  # [error.code]
+    text: Text  # [error.text]
+    retryable: bool  # [error.retryable]
+
+
+Entries = Annotated[list[WireEntry], Meta(max_length=MAX_BATCH)]
+Needs = Annotated[list[NeedItem], Meta(max_length=MAX_BATCH)]
+SmallFiles = Annotated[list[SmallFile], Meta(max_length=MAX_BATCH)]

@@ -1,0 +1,29 @@
+"""What every test module may use: kernels one by one, and the switch that rewrites golden files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from native_support import KERNELS
+
+from parasync import kernels
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regenerate-golden", action="store_true", help="rewrite the golden files instead of comparing")
+
+
+@pytest.fixture
+def regenerate_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be rewritten."""
+    return bool(request.config.getoption("--regenerate-golden"))
+
+
+@pytest.fixture(params=KERNELS)
+def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The test runs once for each kernel."""
+    before = kernels.active_kernel()
+    kernels.select_kernel(request.param)
+    yield request.param
+    kernels.select_kernel(before)

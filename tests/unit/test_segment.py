@@ -1,0 +1,199 @@
+"""Segments and their merger: files and memory, what they refuse, and what they leave behind after an error."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from native_support import KEY, SECRET, native_chunks, rows
+
+from parasync.kernels import CONTEXT, ChunkTable, Merger, Segment, fingerprint_key
+
+AVERAGE = 2048
+SIZE = 700_001
+DATA = random.Random(3).randbytes(SIZE)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    fd = os.open(path, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+@pytest.mark.parametrize("length", [SIZE, 262_144, 262_143, 100_000, CONTEXT - 1])
+def test_a_file_gives_the_chunks_of_its_bytes(kernel: str, file: int, length: int) -> None:
+    table = ChunkTable(AVERAGE, SIZE)
+    merger = Merger(KEY, table)
+    segment = Segment(length)
+    for offset in range(0, SIZE, length):
+        segment.scan_file(KEY, AVERAGE, file, offset, min(length, SIZE - offset))
+        merger.merge(segment)
+    assert table.end == SIZE
+    assert rows(table) == native_chunks(DATA, AVERAGE)
+    assert table.fold(KEY) == KEY.fingerprint(DATA)
+
+
+def test_segments_may_be_scanned_in_any_order(file: int) -> None:
+    length = 50_000
+    segments = [Segment(length) for _ in range(0, SIZE, length)]
+    for number in random.Random(4).sample(range(len(segments)), len(segments)):
+        offset = number * length
+        segments[number].scan_file(KEY, AVERAGE, file, offset, min(length, SIZE - offset))
+    table = ChunkTable(AVERAGE, SIZE)
+    merger = Merger(KEY, table)
+    for segment in segments:
+        merger.merge(segment)
+    assert rows(table) == native_chunks(DATA, AVERAGE)
+
+
+def test_a_segment_is_as_good_as_new_for_the_next_file() -> None:
+    segment = Segment(10_000)
+    for begin in (0, 5000, 100, 90_000):
+        data = DATA[begin : begin + 10_000]
+        table = ChunkTable(AVERAGE, len(data))
+        segment.scan_buffer(KEY, AVERAGE, data, 0, len(data))
+        Merger(KEY, table).merge(segment)
+        assert rows(table) == native_chunks(data, AVERAGE)
+
+
+def test_scanned_memory_is_kept_alive() -> None:
+    """Forced cuts are hashed from it when the segment is merged."""
+    segment = Segment(100_000)
+    segment.scan_buffer(KEY, AVERAGE, bytearray(b"\x01" * 100_000), 0, 100_000)
+    gc.collect()
+    table = ChunkTable(AVERAGE, 100_000)
+    merger = Merger(KEY, table)
+    merger.merge(segment)
+    assert merger.forced > 0
+    assert table.fold(KEY) == KEY.fingerprint(b"\x01" * 100_000)
+
+
+def test_scanned_memory_is_released_by_the_next_scan(file: int) -> None:
+    segment = Segment(1000)
+    memory = bytearray(1000)
+    segment.scan_buffer(KEY, AVERAGE, memory, 0, 1000)
+    with pytest.raises(BufferError):
+        memory.append(0)
+    segment.scan_file(KEY, AVERAGE, file, 0, 1000)
+    memory.append(0)
+
+
+def test_an_empty_file_has_no_chunks() -> None:
+    table = ChunkTable(AVERAGE, 0)
+    segment = Segment(1)
+    segment.scan_buffer(KEY, AVERAGE, b"", 0, 0)
+    assert Merger(KEY, table).merge(segment) == 0
+    assert len(table) == 0
+
+
+def test_forced_cuts_are_counted() -> None:
+    data = bytes(AVERAGE * 15)
+    segment = Segment(len(data))
+    segment.scan_buffer(KEY, AVERAGE, data, 0, len(data))
+    assert segment.candidates == 0
+    table = ChunkTable(AVERAGE, len(data))
+    merger = Merger(KEY, table)
+    merger.merge(segment)
+    assert [length for length, _ in rows(table)] == [3072] * 10
+    assert merger.forced == 9  # the last chunk is the rest
+    assert merger.rehashed <= 9 * AVERAGE // 2
+
+
+@pytest.mark.parametrize("capacity", [0, (1 << 30) + 1])
+def test_bad_capacities(capacity: int) -> None:
+    with pytest.raises(ValueError, match="capacity"):
+        Segment(capacity)
+
+
+@pytest.mark.parametrize("average", [0, 1024, 2049, 3000, 2 << 20])
+def test_bad_averages(file: int, average: int) -> None:
+    segment = Segment(1000)
+    with pytest.raises(ValueError, match="average"):
+        segment.scan_file(KEY, average, file, 0, 1000)
+    with pytest.raises(ValueError, match="average"):
+        segment.scan_buffer(KEY, average, DATA, 0, 1000)
+
+
+def test_bad_extents(file: int) -> None:
+    segment = Segment(1000)
+    with pytest.raises(ValueError, match="capacity"):
+        segment.scan_file(KEY, AVERAGE, file, 0, 1001)
+    with pytest.raises(ValueError, match="capacity"):
+        segment.scan_buffer(KEY, AVERAGE, DATA, 0, 1001)
+    for offset in (SIZE - 999, SIZE, SIZE + 1, 2**63 - 1, 2**64 - 1):
+        with pytest.raises(ValueError, match="beyond"):
+            segment.scan_buffer(KEY, AVERAGE, DATA, offset, 1000)
+    with pytest.raises(ValueError, match="beyond"):
+        segment.scan_file(KEY, AVERAGE, file, 2**63 - 1, 1000)
+
+
+def test_a_file_that_ends_early(file: int) -> None:
+    segment = Segment(1000)
+    for offset in (SIZE - 999, SIZE, SIZE + 100_000):
+        with pytest.raises(EOFError):
+            segment.scan_file(KEY, AVERAGE, file, offset, 1000)
+
+
+def test_a_file_that_cannot_be_read() -> None:
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        Segment(1000).scan_file(KEY, AVERAGE, -1, 0, 1000)
+    assert caught.value.errno == errno.EBADF
+
+
+def test_a_failed_scan_cannot_be_merged(file: int) -> None:
+    merger = Merger(KEY, ChunkTable(AVERAGE, SIZE))
+    segment = Segment(1000)
+    with pytest.raises(ValueError, match="not scanned"):
+        merger.merge(segment)
+    segment.scan_file(KEY, AVERAGE, file, 0, 1000)
+    with pytest.raises(EOFError):
+        segment.scan_file(KEY, AVERAGE, file, SIZE, 1000)
+    with pytest.raises(ValueError, match="not scanned"):
+        merger.merge(segment)
+
+
+def test_only_the_next_segment_is_merged() -> None:
+    table = ChunkTable(AVERAGE, 3000)
+    merger = Merger(KEY, table)
+    segment = Segment(3000)
+    for offset, length in ((1000, 1000), (2000, 1000)):
+        segment.scan_buffer(KEY, AVERAGE, DATA, offset, length)
+        with pytest.raises(ValueError, match="not the next"):
+            merger.merge(segment)
+    segment.scan_buffer(KEY, AVERAGE, DATA, 0, 1000)
+    merger.merge(segment)
+    with pytest.raises(ValueError, match="not the next"):
+        merger.merge(segment)
+    segment.scan_buffer(KEY, AVERAGE, DATA, 1000, 2001)
+    with pytest.raises(ValueError, match="not the next"):
+        merger.merge(segment)
+    segment.scan_buffer(KEY, AVERAGE, DATA, 1000, 2000)
+    merger.merge(segment)
+    assert rows(table) == native_chunks(DATA[:3000], AVERAGE)
+
+
+def test_key_and_average_must_be_the_tables() -> None:
+    merger = Merger(KEY, ChunkTable(AVERAGE, SIZE))
+    segment = Segment(1000)
+    for key, average in ((fingerprint_key(SECRET + b"2"), AVERAGE), (KEY, 2 * AVERAGE)):
+        segment.scan_buffer(key, average, DATA, 0, 1000)
+        with pytest.raises(ValueError, match="another key or average"):
+            merger.merge(segment)
+
+
+def test_a_merger_wants_an_empty_table() -> None:
+    table = ChunkTable(AVERAGE, 1000)
+    segment = Segment(1000)
+    segment.scan_buffer(KEY, AVERAGE, DATA, 0, 1000)
+    Merger(KEY, table).merge(segment)
+    assert len(table) == 1
+    with pytest.raises(ValueError, match="empty"):
+        Merger(KEY, table)
