@@ -47,7 +47,8 @@ clean: ## remove everything that was made here
 # Installed in place: Python sources are used as they are, only changes to these files need a new build.
 $(BUILT): $(NATIVE) | $(BIN)/pip
 	@echo "building the native core and installing ParaSync in $(VENV) (a minute or two, once)"
-	@$(BIN)/pip install --quiet --editable '.[test]'
+	@headers=$$($(BIN)/python tools/python_headers.py) && \
+	$(BIN)/pip install --quiet --config-settings="cmake.define.Python_INCLUDE_DIR=$$headers" --editable '.[test]'
 	@touch $@
 
 $(LINTERS): pyproject.toml | $(BIN)/pip
@@ -59,8 +60,6 @@ $(BIN)/pip:
 	@missing=""; \
 	command -v $(PYTHON) > /dev/null || missing="$$missing python3"; \
 	$(PYTHON) -c 'import venv, ensurepip' 2> /dev/null || missing="$$missing python3-venv"; \
-	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2> /dev/null \
-	  || missing="$$missing python3-dev"; \
 	command -v "$${CXX:-c++}" > /dev/null || missing="$$missing g++"; \
 	if [ -n "$$missing" ]; then \
 	  echo "ParaSync needs packages that are not installed; run: apt-get install$$missing" >&2; exit 1; \

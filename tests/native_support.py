@@ -11,7 +11,6 @@ from functools import cache
 from itertools import cycle
 
 import oracle
-
 from parasync.kernels import (
     KERNEL_VARIABLE,
     ChunkTable,
@@ -122,3 +121,8 @@ def pattern_with_survivor(period: int, seed: int = 0) -> bytes:
         if found and found[-1] >= period + 16:
             return pattern
     raise ValueError(f"no pattern of {period} bytes hits the filter")
+
+
+def repeated(pattern: bytes, length: int) -> bytes:
+    """`length` bytes of the pattern, over and over."""
+    return (pattern * (length // len(pattern) + 1))[:length]

@@ -15,7 +15,9 @@ from pathlib import Path
 import msgspec
 
 from parasync.config import Options
+from parasync.model import Monitor
 from parasync.server import Module, Server
+from parasync.session.context import Context
 from parasync.session.handshake import new_hello
 from parasync.transport.stream import Stream
 from parasync.wire import codec
@@ -124,5 +126,6 @@ class ScriptedPeer:
 
 def hello(*, push: bool, **fields: object) -> bytes:
     """A greeting's payload."""
-    message = new_hello(push=push, module="m", path=b"", paths=[b""], single_file=False, many=False, options=Options())
+    context = Context(Options(), Monitor())
+    message = new_hello(push=push, module="m", path=b"", paths=[b""], single_file=False, many=False, context=context)
     return codec.encode_hello(msgspec.structs.replace(message, **fields))

@@ -23,7 +23,8 @@ struct Choice {
 
 constexpr std::string_view kSsse3Features[] = {"ssse3", "sse4.1", "pclmul"};
 constexpr std::string_view kAvx2Features[] = {"avx2", "bmi", "pclmul"};
-constexpr std::string_view kAvx512Features[] = {"avx512f", "avx512bw", "avx512vl", "bmi", "gfni", "pclmul", "vpclmulqdq"};
+constexpr std::string_view kAvx512Features[] = {"avx512f", "avx512bw", "avx512vl",  "bmi",
+                                                "gfni",    "pclmul",   "vpclmulqdq"};
 
 constexpr Choice kChoices[] = {
     PARASYNC_CHOICE(portable, {}),

@@ -73,8 +73,8 @@ void find_polynomials(FingerprintTables& tables, std::span<const std::uint64_t> 
         tables.polynomial[found++] = polynomial;
         if (found == 2) return;
     }
-    throw std::invalid_argument("fewer than two distinct irreducible polynomials among " + std::to_string(words.size()) +
-                                " words; give some thousand random ones");
+    throw std::invalid_argument("fewer than two distinct irreducible polynomials among " +
+                                std::to_string(words.size()) + " words; give some thousand random ones");
 }
 
 // A table of (byte << 8k) times a power of x, given that power; returns the power 64 higher.
@@ -121,7 +121,9 @@ void fill_folds(FingerprintTables& tables, int which) {
         const Fingerprint& pair = tables.power[0][bytes];
         return which == 0 ? pair.a : pair.b;
     };
-    const auto forward = [&](int lanes) { return FoldConstants{power_of_bytes(16 * lanes + 8), power_of_bytes(16 * lanes)}; };
+    const auto forward = [&](int lanes) {
+        return FoldConstants{power_of_bytes(16 * lanes + 8), power_of_bytes(16 * lanes)};
+    };
     for (int lane = 0; lane < kMaxLanes; ++lane) {
         tables.fold[which][lane] = forward(lane + 1);
         tables.collect[which][lane] = forward(kMaxLanes - 1 - lane);

@@ -1,6 +1,6 @@
 // Fingerprints by carry-less multiplication, written once for every instruction set.
 //
-// A block of bytes is held as polynomial lanes of 128 bits, once for each of the key's two polynomials. To append a block, each
+// A block of bytes is held as lanes of 128 bits, once for each of the key's two polynomials. To append a block, each
 // lane is multiplied by x^(8 block) modulo the polynomial and the new bytes are added; at the end all lanes are moved
 // onto the last one and reduced. What does not fill a block goes first, with zeros before it, which change nothing.
 //

@@ -53,10 +53,11 @@ struct PclmulIsa {
         return {_mm_clmulepi64_si128(x.a, y.a, kSelector), _mm_clmulepi64_si128(x.b, y.b, kSelector)};
     }
     static Pair exclusive_or(Pair x, Pair y) { return {_mm_xor_si128(x.a, y.a), _mm_xor_si128(x.b, y.b)}; }
-    static Pair add_doubled(Pair x, Pair y) { return exclusive_or(x, {_mm_slli_epi64(y.a, 1), _mm_slli_epi64(y.b, 1)}); }
-    static Pair add_carried(Pair x, Pair y) {
-        return exclusive_or(x, {_mm_slli_si128(_mm_srli_epi64(y.a, 63), 8), _mm_slli_si128(_mm_srli_epi64(y.b, 63), 8)});
+    static Pair add_doubled(Pair x, Pair y) {
+        return exclusive_or(x, {_mm_slli_epi64(y.a, 1), _mm_slli_epi64(y.b, 1)});
     }
+    static Pair add_carried(Pair x, Pair y) { return exclusive_or(x, {carry(y.a), carry(y.b)}); }
+    static __m128i carry(__m128i x) { return _mm_slli_si128(_mm_srli_epi64(x, 63), 8); }
     static Fingerprint residue(Pair x) {
         Fingerprint result;
         _mm_storeu_si128(reinterpret_cast<__m128i*>(&result), _mm_unpackhi_epi64(x.a, x.b));

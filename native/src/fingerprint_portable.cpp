@@ -80,7 +80,8 @@ Fingerprint shift(const FingerprintTables& tables, Fingerprint fingerprint, std:
 
 std::uint64_t multiply(const FingerprintTables& tables, int which, std::uint64_t residue, std::uint64_t constant) {
     const Wide product = carryless_multiply(residue, constant);
-    return times(tables.one_word[which], static_cast<std::uint64_t>(product)) ^ static_cast<std::uint64_t>(product >> 64);
+    const auto low = static_cast<std::uint64_t>(product);
+    return times(tables.one_word[which], low) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
 Fingerprint fingerprint(const FingerprintTables& tables, const std::uint8_t* data, std::size_t size) {

@@ -138,7 +138,8 @@ void Merger::keep_open(const Segment& segment) {
         open_cuts_.clear();
     }
     const auto since_base = [&](std::size_t record) {
-        return key_.combine(base.fingerprint, segment.fingerprints_[record], segment.positions_[record] - base.position);
+        return key_.combine(base.fingerprint, segment.fingerprints_[record],
+                            segment.positions_[record] - base.position);
     };
     const std::size_t count = segment.positions_.size();
     for (std::size_t record = next_record_; record < count; ++record) {

@@ -26,8 +26,9 @@ struct Isa {
             return _mm512_alignr_epi32(x, before, 16 - kBytesMoved / 4);
         } else {
             static_assert(kBytesMoved == 2);
-            const __m512i words = _mm512_set_epi16(30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12,
-                                                   11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 32 + 31);
+            // From 32 on, a word of `before`.
+            const __m512i words = _mm512_set_epi16(30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15,  //
+                                                   14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 32 + 31);
             return _mm512_permutex2var_epi16(x, words, before);
         }
     }

@@ -14,7 +14,7 @@ namespace {
 
 // Large enough that system calls do not matter, small enough that a block read or received is still in the
 // second-level cache when it is fingerprinted and written.
-constexpr std::size_t kBlock = 256 << 10;
+constexpr std::size_t kBlock = 128 << 10;
 
 // One block per thread, kept: fresh pages for every call would cost more than the copy.
 std::span<std::uint8_t> scratch() {

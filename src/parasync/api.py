@@ -11,13 +11,15 @@ from parasync.errors import PartialTransferError, UsageError
 from parasync.location import Location, parse
 from parasync.model import Failure, Monitor, Report
 from parasync.pipeline import Scope
+from parasync.session.context import Context
 from parasync.session.handshake import Place, answer, new_hello, pull, push
+from parasync.tracing import OFF, Tracer
 from parasync.transport.memory import memory_pair
 from parasync.transport.stream import Stream
 from parasync.transport.tcp import connect
 from parasync.tree.destination import Destination, open_destination
 from parasync.tree.scan import Source, is_single_file, open_source
-from parasync.wire.messages import Finish
+from parasync.wire.messages import Finish, Hello
 
 __all__ = ["sync"]
 
@@ -29,18 +31,19 @@ def sync(
     destination: PathArgument,
     options: Options | None = None,
     monitor: Monitor | None = None,
+    tracer: Tracer = OFF,
 ) -> Report:
     """Make `destination` hold what `sources` hold, moving as few bytes as possible.
 
     Either side may be `parasync://HOST[:PORT]/MODULE[/PATH]`; trailing slashes
     mean what they mean to rsync. Paths that fail do not stop the others: they
-    are in the report, whose status is then "partial" or "vanished".
+    are in the report, whose status is then "partial" or "vanished". A `Tracer`
+    gets the spans of both sides.
 
     Raises:
         ParaSyncError: nothing more could be done; the subclass says what kind of trouble it was.
     """
-    options = options or Options()
-    monitor = monitor or Monitor()
+    context = Context(options or Options(), monitor or Monitor(), tracer)
     if isinstance(sources, (str, bytes, os.PathLike)):
         sources = [sources]
     froms = [parse(os.fsencode(source)) for source in sources]
@@ -48,17 +51,17 @@ def sync(
     if not froms:
         raise UsageError("no source: name at least one file or directory")
     started = time.monotonic()
-    monitor.emit("start")
+    context.monitor.emit("start")
     if to.host:
-        finish = _push(froms, to, options, monitor)
+        finish = _push(froms, to, context)
     elif froms[0].host:
-        finish = _pull(froms, to, options, monitor)
+        finish = _pull(froms, to, context)
     else:
-        finish = _local(froms, to, options, monitor)
-    return _report(finish, monitor, time.monotonic() - started)
+        finish = _local(froms, to, context)
+    return _report(finish, context.monitor, time.monotonic() - started)
 
 
-def _push(froms: list[Location], to: Location, options: Options, monitor: Monitor) -> Finish:
+def _push(froms: list[Location], to: Location, context: Context) -> Finish:
     if any(source.host for source in froms):
         raise UsageError("source and destination are both on servers: run the sync on one of these hosts")
     sources, failures = _open_sources(froms)
@@ -70,20 +73,20 @@ def _push(froms: list[Location], to: Location, options: Options, monitor: Monito
             paths=[],
             single_file=is_single_file(sources),
             many=len(froms) > 1,
-            options=options,
+            context=context,
         )
-        stream = _connect(to, options)
+        stream = _connect(to, context.options)
         try:
-            finish = push(stream, hello, sources, failures, options, monitor)
+            finish = push(stream, hello, sources, failures, context)
         finally:
-            _close(stream, monitor)
+            _close(stream, context.monitor)
     finally:
         for source in sources:
             source.root.close()
     return finish
 
 
-def _pull(froms: list[Location], to: Location, options: Options, monitor: Monitor) -> Finish:
+def _pull(froms: list[Location], to: Location, context: Context) -> Finish:
     if any(source.server != froms[0].server for source in froms):
         raise UsageError("sources on different servers or modules: run one sync for each")
     hello = new_hello(
@@ -93,25 +96,25 @@ def _pull(froms: list[Location], to: Location, options: Options, monitor: Monito
         paths=[source.path for source in froms],
         single_file=False,
         many=len(froms) > 1,
-        options=options,
+        context=context,
     )
     opened: list[Destination] = []
 
     def destination(single_file: bool) -> Destination:
-        opened.append(open_destination(to.path, None, single_file, len(froms) > 1, options.dry_run))
+        opened.append(open_destination(to.path, None, single_file, len(froms) > 1, context.options.dry_run))
         return opened[0]
 
-    stream = _connect(froms[0], options)
+    stream = _connect(froms[0], context.options)
     try:
-        return pull(stream, hello, destination, options, monitor)
+        return pull(stream, hello, destination, context)
     finally:
-        _close(stream, monitor)
+        _close(stream, context.monitor)
         for where in opened:
             if where.root is not None:
                 where.root.close()
 
 
-def _local(froms: list[Location], to: Location, options: Options, monitor: Monitor) -> Finish:
+def _local(froms: list[Location], to: Location, context: Context) -> Finish:
     """Both roles in this process: the same engine over a pair of streams in memory."""
     if any(source.host for source in froms):
         raise UsageError("local and remote sources cannot be mixed: run one sync for each")
@@ -125,22 +128,28 @@ def _local(froms: list[Location], to: Location, options: Options, monitor: Monit
             paths=[],
             single_file=is_single_file(sources),
             many=len(froms) > 1,
-            options=options,
+            context=context,
         )
         here, there = memory_pair()
         with Scope("local") as scope:
             scope.on_cancel(here.abort)
 
             def receive() -> None:
-                finishes.append(answer(there, lambda _: Place(None, read_only=False), options.threads, monitor))
+                finishes.append(answer(there, anywhere, context.options.threads, context.monitor))
 
             scope.spawn(receive)
-            push(here, hello, sources, failures, options, Monitor())
-        monitor.add(bytes_sent=here.bytes_sent, bytes_received=here.bytes_received)
+            # The receiver tells the user how far it is; two voices would count everything twice.
+            push(here, hello, sources, failures, context._replace(monitor=Monitor()))
+        context.monitor.add(bytes_sent=here.bytes_sent, bytes_received=here.bytes_received)
     finally:
         for source in sources:
             source.root.close()
     return finishes[0]
+
+
+def anywhere(_: Hello) -> Place:
+    """Every path that this user may use."""
+    return Place(None, read_only=False)
 
 
 def _open_sources(froms: list[Location]) -> tuple[list[Source], list[Failure]]:

@@ -153,6 +153,7 @@ class ChunkingPool:
         self._scope = scope
         self._key = key
         self._segment_bytes = segment_bytes
+        self._scan, self._merge = f"scan {name}", f"merge {name}"
         self._jobs: deque[ChunkingJob] = deque()
         self._free: list[Segment] = []
         self._unmade = threads + (threads > 1)
@@ -184,12 +185,14 @@ class ChunkingPool:
         while (taken := self._take()) is not None:
             segment, job, number, offset, length = taken
             try:
-                segment.scan_file(self._key, job.table.average, job.fd, offset, length)
+                with self._scope.span(self._scan):
+                    segment.scan_file(self._key, job.table.average, job.fd, offset, length)
             except (OSError, EOFError) as error:
                 self._release(segment)
                 job.fail(error, self._release)
             else:
-                job.merge(number, segment, self._key, self._release)
+                with self._scope.span(self._merge):
+                    job.merge(number, segment, self._key, self._release)
 
     def _take(self) -> tuple[Segment, ChunkingJob, int, int, int] | None:
         """A free segment and work for it, together.

@@ -33,8 +33,9 @@ COPY_BYTES = 1 * MIB
 
 LITERAL_BUFFERS = 8
 """Receive buffers of LITERAL_BYTES: enough that the network does not wait for one slow write."""
-WRITER_WORKERS = 2
-"""Workers that apply copies and literals: one can wait for the disk while the other copies."""
+COPY_WORKERS = 2
+"""Copies are bound by one core (some 2 GB/s each); literals have a worker of their own, so that they never queue
+behind copies."""
 WRITE_QUEUE_BYTES = 32 * MIB
 """Copies and small files that wait for a writer."""
 

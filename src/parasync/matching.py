@@ -24,6 +24,10 @@ from typing import NamedTuple
 from parasync.config import COPY_BYTES
 from parasync.kernels import BasisIndex, ChunkMatcher, ChunkTable
 
+REMATCH_RATIO = 32
+"""Misses looked up again per chunk by which the index has grown: without a bound, a large and mostly new target would
+look all its misses up again at every segment of the basis."""
+
 
 class Answer(NamedTuple):
     """What a step of matching produced: packed copies (24 B each) and wants (extents, 16 B each) of the target."""
@@ -79,9 +83,11 @@ class Matching:
         # Read once, before the look-up: chunks indexed in between would else be wanted although they are there.
         indexed, basis_complete = self._basis.progress()
         copies = b""
-        if indexed > self._indexed and self._matcher.missing:
+        missing = self._matcher.missing
+        grown = indexed - self._indexed
+        if missing and grown and (basis_complete or missing <= REMATCH_RATIO * grown):
             copies = self._matcher.rematch()
-        self._indexed = indexed
+            self._indexed = indexed
         if target_chunks > self._seen:
             copies += self._matcher.match(self._seen, target_chunks - self._seen)
             self._seen = target_chunks

@@ -14,6 +14,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from parasync.tracing import OFF, Tracer
+
 T = TypeVar("T")
 
 
@@ -29,9 +31,12 @@ class Scope:
     the thread that raised it and before anything is cancelled.
     """
 
-    def __init__(self, name: str, on_error: Callable[[BaseException], None] | None = None) -> None:
+    def __init__(
+        self, name: str, on_error: Callable[[BaseException], None] | None = None, tracer: Tracer = OFF
+    ) -> None:
         self._name = name
         self._on_error = on_error
+        self.span = tracer.span
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._callbacks: list[Callable[[], None]] = []

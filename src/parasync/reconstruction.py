@@ -135,6 +135,8 @@ class WriterPool:
     """Workers that carry out operations of any file; bounded by the weight that waits, not by their number."""
 
     def __init__(self, scope: Scope, workers: int, capacity: int, name: str) -> None:
+        self._scope = scope
+        self._name = name
         self._tasks: Channel[Callable[[], None]] = Channel(scope, capacity)
         for number in range(workers):
             scope.spawn(self._work, name=f"{name}{number}")
@@ -148,7 +150,8 @@ class WriterPool:
 
     def _work(self) -> None:
         for task in self._tasks:
-            task()
+            with self._scope.span(self._name):
+                task()
 
 
 class BufferPool:

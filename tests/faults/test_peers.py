@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import ScriptedPeer, hello, leftovers, serving
 
 from parasync.api import sync
 from parasync.config import Options
@@ -29,6 +28,7 @@ from parasync.server import Module
 from parasync.transport.tcp import Listener, connect
 from parasync.wire import codec
 from parasync.wire.messages import Flags, FrameType, NeedItem, SmallFile, Welcome
+from support import ScriptedPeer, hello, leftovers, serving
 
 KEY = bytes(range(16))
 OLD = random.Random(1).randbytes(3_000_000)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import leftovers, make_tree, serving, snapshot
 
 from parasync.api import sync
 from parasync.config import Options
 from parasync.errors import FileError, PartialTransferError, SelectionError, StartError, UsageError
 from parasync.model import Report
 from parasync.server import Module
+from support import leftovers, make_tree, serving, snapshot
 
 Route = Callable[..., Report]
 """(source, destination, **options) -> report; both are paths as the user would write them, relative to `here`."""
@@ -264,9 +264,9 @@ def test_special_files_are_skipped(route: Route, here: Path) -> None:
 
 def test_a_read_only_module_refuses_a_push_and_stays_as_it_is(here: Path) -> None:
     (here / "near/file").write_bytes(b"1")
-    with serving(Module("m", os.fsencode(here / "far"), read_only=True)) as url:
-        with pytest.raises(UsageError, match="read-only"):
-            sync(here / "near/file", f"{url}/m/file")
+    module = Module("m", os.fsencode(here / "far"), read_only=True)
+    with serving(module) as url, pytest.raises(UsageError, match="read-only"):
+        sync(here / "near/file", f"{url}/m/file")
     assert os.listdir(here / "far") == []
 
 

@@ -6,12 +6,12 @@ import random
 import struct
 from hashlib import shake_256
 
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from native_support import guarded, per_kernel
 
+import oracle
+from native_support import guarded, per_kernel
 from parasync.errors import UsageError
 from parasync.kernels import KEY_BYTES, FingerprintKey, fingerprint_key
 

@@ -129,7 +129,7 @@ def test_impossible_headers_are_neither_sent_nor_accepted(fields: tuple[FrameTyp
         codec.encode_header(kind, flags, file, count, length)
 
 
-@pytest.mark.parametrize("number", [0, 17, 255])
+@pytest.mark.parametrize("number", [0, 18, 255])
 def test_unknown_frame_types(number: int) -> None:
     with pytest.raises(ProtocolError, match=f"unknown type {number}"):
         codec.decode_header(struct.pack("<BBHIII", number, 0, 0, 0, 0, 0))

@@ -70,7 +70,9 @@ for _ in range(2):
 """
     lines = in_new_process(code, "nonsense").splitlines()
     assert len(lines) == 2
-    assert all(line.startswith(f"{KERNEL_VARIABLE} 'nonsense': there is no kernel nonsense; use one of") for line in lines)
+    assert all(
+        line.startswith(f"{KERNEL_VARIABLE} 'nonsense': there is no kernel nonsense; use one of") for line in lines
+    )
 
 
 def test_the_constants_are_what_the_generator_writes() -> None:

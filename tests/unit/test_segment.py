@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from native_support import KEY, SECRET, native_chunks, rows
 
+import oracle
+from native_support import KEY, SECRET, native_chunks, rows
 from parasync.kernels import CONTEXT, ChunkTable, Merger, Segment, fingerprint_key
 
 AVERAGE = 2048
@@ -62,6 +63,20 @@ def test_a_segment_is_as_good_as_new_for_the_next_file() -> None:
         segment.scan_buffer(KEY, AVERAGE, data, 0, len(data))
         Merger(KEY, table).merge(segment)
         assert rows(table) == native_chunks(data, AVERAGE)
+
+
+def test_the_zeros_before_a_file_are_zeros_after_any_use(file: int) -> None:
+    segment = Segment(10_000)
+    for begin in range(0, 200 * 300, 300):
+        segment.scan_buffer(KEY, AVERAGE, DATA, begin, 10_000)
+        data = DATA[begin : begin + 300]
+        segment.scan_buffer(KEY, AVERAGE, data, 0, len(data))
+        assert segment.candidates == len(oracle.candidates(data, AVERAGE)), begin
+    of_zeros = len(oracle.candidates(DATA[:300], AVERAGE))
+    for begin in range(1000, 200_000, 1000):
+        segment.scan_file(KEY, AVERAGE, file, begin, 10_000)
+        segment.scan_file(KEY, AVERAGE, file, 0, 300)
+        assert segment.candidates == of_zeros, begin
 
 
 def test_scanned_memory_is_kept_alive() -> None:

@@ -48,7 +48,7 @@ def deltas(draw: st.DrawFn) -> tuple[bytes, list[Operation]]:
     target = bytearray()
     basis_end = 0
     for kind in draw(st.lists(st.sampled_from(["copy", "next", "literal", "zeros"]), min_size=1, max_size=12)):
-        length = draw(st.sampled_from([1, 100, 5000, 262_144, 300_000]) | st.integers(1, 10_000))
+        length = draw(st.sampled_from([1, 100, 5000, 131_072, 300_000]) | st.integers(1, 10_000))
         offset = len(target)
         if kind in {"copy", "next"}:
             start = (

@@ -46,8 +46,8 @@ public:
     void begin(const std::uint8_t* data, unsigned threshold);
 
     // Scans data[0, size), which follows what was scanned before in the file, if not in memory; size is at most
-    // kMaxBlock. Reads the 128 bytes before `data`, too. Returns the number of candidates; boundary positions relative to
-    // `data` (1 to size) and levels are in positions() and levels() until the next call.
+    // kMaxBlock. Reads the 128 bytes before `data`, too. Returns the number of candidates; boundary positions relative
+    // to `data` (1 to size) and levels are in positions() and levels() until the next call.
     std::size_t scan(const std::uint8_t* data, std::size_t size);
 
     [[nodiscard]] const std::uint32_t* positions() const { return scratch_->positions.data(); }

@@ -20,6 +20,10 @@ from parasync.model import Report
 
 TRACEBACK_VARIABLE = "PARASYNC_TRACEBACK"
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread that is back from a system call waits for the interpreter while another one computes. With the
+default of 5 ms a local sync of 14,535 small files took 3.7 s, with this 2.5 s (two cores)."""
+
 EPILOG = """\b
 Examples:
   parasync serve --listen 127.0.0.1:8740 --module backup=/srv/backup
@@ -76,6 +80,7 @@ def main_sync(args: Sequence[str] | None = None) -> int:
 def _run(command: click.Command, name: str, args: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     _prepare_streams()
+    sys.setswitchinterval(SWITCH_SECONDS)
     with _signals_raise():
         try:
             status = _invoke(command, name, words)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from parasync.config import KEEPALIVE_SECONDS, MAX_FRAME
 from parasync.errors import ConnectionLostError, DeadlineError, ParaSyncError, ProtocolError, from_wire
 from parasync.pipeline import Cancelled, Scope
+from parasync.tracing import OFF, Tracer
 from parasync.transport.stream import Stream
 from parasync.wire import codec
 from parasync.wire.messages import FrameType, Header
@@ -17,6 +18,9 @@ from parasync.wire.state import ProtocolState
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+SPANS_PER_FRAME = 16384
+"""Some 1 MiB."""
 
 HANG_UP_SECONDS = 2.0
 """How long a side that reported an error waits for the peer to hang up, so that the report is not lost to a reset."""
@@ -41,6 +45,7 @@ class Connection:
         self._finished = threading.Event()
         self._reported = False
         self._told = False
+        self._tracer: Tracer = OFF
 
     def send_preamble(self) -> None:
         self._send([codec.encode_preamble()])
@@ -64,8 +69,9 @@ class Connection:
             ProtocolError: the protocol does not allow this frame now (a fault of this side).
         """
         length = sum(memoryview(part).nbytes for part in payload)
-        self._state.on_send(kind)
-        self._send([codec.encode_header(kind, flags, file, count, length), *payload])
+        with self._tracer.span(f"send {kind.name.lower()}"):
+            self._state.on_send(kind)
+            self._send([codec.encode_header(kind, flags, file, count, length), *payload])
 
     def receive(self) -> Header:
         """The next frame's header; keep-alives are swallowed.
@@ -96,7 +102,8 @@ class Connection:
     def payload_into(self, view: memoryview) -> None:
         """Part of the payload of the frame just announced, straight into `view`."""
         if len(view):
-            self._fill(view)
+            with self._tracer.span("receive"):
+                self._fill(view)
 
     def report(self, error: BaseException) -> None:
         """Tell the peer why this side gives up; does nothing if the peer told us or is gone."""
@@ -111,8 +118,9 @@ class Connection:
         except (Cancelled, ParaSyncError, OSError):
             return
 
-    def watch(self, scope: Scope) -> None:
+    def watch(self, scope: Scope, tracer: Tracer) -> None:
         """Keep the connection alive while `scope` lives, and end it when the scope is cancelled."""
+        self._tracer = tracer
         scope.on_cancel(self._finished.set)
         scope.on_cancel(self._hang_up)
 
@@ -184,6 +192,13 @@ class Connection:
             raise ConnectionLostError(
                 f"{self.stream.name} closed the connection before the end: its own messages may say why; run again"
             ) from None
+
+
+def send_spans(connection: Connection, tracer: Tracer) -> None:
+    """Tell the peer what this side did when."""
+    for start in range(0, len(tracer.spans), SPANS_PER_FRAME):
+        part = tracer.spans[start : start + SPANS_PER_FRAME]
+        connection.send(FrameType.TRACE, codec.encode_spans(part), count=len(part))
 
 
 def unexpected(header: Header) -> ProtocolError:

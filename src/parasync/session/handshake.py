@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -20,11 +21,14 @@ from parasync.errors import (
     PartialTransferError,
     ProtocolError,
     UsageError,
+    display,
 )
 from parasync.model import Failure, Monitor
 from parasync.session.connection import Connection, PeerGone, unexpected
+from parasync.session.context import Context
 from parasync.session.receiver import Receiver
 from parasync.session.sender import Sender
+from parasync.tracing import OFF, Tracer
 from parasync.transport.stream import Stream
 from parasync.tree.destination import Destination, open_destination
 from parasync.tree.safepath import Root
@@ -40,12 +44,7 @@ def new_key() -> bytes:
 
 
 def push(
-    stream: Stream,
-    hello: Hello,
-    sources: Sequence[Source],
-    failures: Sequence[Failure],
-    options: Options,
-    monitor: Monitor,
+    stream: Stream, hello: Hello, sources: Sequence[Source], failures: Sequence[Failure], context: Context
 ) -> Finish:
     """The client's side of a session that sends `sources` to the server; `failures` are those it could not open.
 
@@ -53,24 +52,17 @@ def push(
         ParaSyncError: what ended the session early.
     """
     connection = Connection(stream, ProtocolState("sender", client=True))
-    connection.send_preamble()
-    connection.send(FrameType.HELLO, codec.encode_hello(hello))
+    asked = _greet(connection, hello)
 
     def handshake() -> bytes:
-        welcome = _receive_welcome(connection)
+        welcome = _receive_welcome(connection, context, asked)
         _check_key(welcome.key)
         return welcome.key
 
-    return Sender(connection, sources, failures, options.workers, monitor, handshake).run()
+    return Sender(connection, sources, failures, context, handshake).run()
 
 
-def pull(
-    stream: Stream,
-    hello: Hello,
-    destination: Callable[[bool], Destination],
-    options: Options,
-    monitor: Monitor,
-) -> Finish:
+def pull(stream: Stream, hello: Hello, destination: Callable[[bool], Destination], context: Context) -> Finish:
     """The client's side of a session that receives what `hello` asks for; the key is in it.
 
     `destination` opens where it goes; it is told whether a single file is coming.
@@ -79,20 +71,19 @@ def pull(
         ParaSyncError: what ended the session early.
     """
     connection = Connection(stream, ProtocolState("receiver", client=True))
-    connection.send_preamble()
-    connection.send(FrameType.HELLO, codec.encode_hello(hello))
+    asked = _greet(connection, hello)
 
     def handshake() -> Destination:
-        return destination(_receive_welcome(connection).single_file)
+        return destination(_receive_welcome(connection, context, asked).single_file)
 
-    key = kernels.fingerprint_key(hello.key)
-    return Receiver(connection, key, options, options.workers, monitor, handshake).run()
+    return Receiver(connection, kernels.fingerprint_key(hello.key), context, handshake).run()
 
 
 def new_hello(
-    *, push: bool, module: str, path: bytes, paths: Sequence[bytes], single_file: bool, many: bool, options: Options
+    *, push: bool, module: str, path: bytes, paths: Sequence[bytes], single_file: bool, many: bool, context: Context
 ) -> Hello:
     """The client's first message; a pulling client chooses the key here."""
+    options = context.options
     return Hello(
         push=push,
         module=module,
@@ -105,6 +96,7 @@ def new_hello(
         whole_file=options.whole_file,
         fsync=options.fsync,
         key=b"" if push else new_key(),
+        trace=context.tracer is not OFF,
         software=f"parasync {__version__}",
         max_frame=MAX_FRAME,
         files_in_flight=FILES_IN_FLIGHT,
@@ -135,50 +127,46 @@ def answer(stream: Stream, find: Callable[[Hello], Place], threads: int, monitor
         whole_file=hello.whole_file,
         fsync=hello.fsync,
     )
+    context = Context(options, monitor, Tracer() if hello.trace else OFF, hello.trace)
     try:
-        place = find(hello)
-        if hello.push:
-            if place.read_only and not hello.dry_run:
-                raise UsageError(f"module {hello.module!r} is read-only: push to another one")
-            return _answer_push(connection, hello, place, options, monitor)
-        sources, failures = _open_sources(hello, place)
+        session, roots = (_answer_push if hello.push else _answer_pull)(connection, hello, find(hello), context)
     except ParaSyncError as error:
         connection.refuse(error)
         raise
-    return _answer_pull(connection, hello, sources, failures, options, monitor)
+    try:
+        return session.run()
+    finally:
+        for root in roots:
+            root.close()
 
 
-def _answer_push(connection: Connection, hello: Hello, place: Place, options: Options, monitor: Monitor) -> Finish:
+def _answer_push(
+    connection: Connection, hello: Hello, place: Place, context: Context
+) -> tuple[Sender | Receiver, list[Root]]:
+    """The session, and what is to be closed after it."""
+    if place.read_only and not hello.dry_run:
+        raise UsageError(f"module '{display(hello.module)}' is read-only: push to another one")
     key = new_key()
     destination = open_destination(hello.path, place.root, hello.single_file, hello.many, hello.dry_run)
-    try:
 
-        def handshake() -> Destination:
-            connection.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(key, single_file=False)))
-            return destination
+    def handshake() -> Destination:
+        connection.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(key, single_file=False)))
+        return destination
 
-        return Receiver(connection, kernels.fingerprint_key(key), options, options.workers, monitor, handshake).run()
-    finally:
-        if destination.root is not None:
-            destination.root.close()
+    roots = [destination.root] if destination.root is not None else []
+    return Receiver(connection, kernels.fingerprint_key(key), context, handshake), roots
 
 
 def _answer_pull(
-    connection: Connection,
-    hello: Hello,
-    sources: Sequence[Source],
-    failures: Sequence[Failure],
-    options: Options,
-    monitor: Monitor,
-) -> Finish:
-    try:
-        _check_key(hello.key)
-        single_file = not failures and is_single_file(list(sources))
-        connection.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
-        return Sender(connection, sources, failures, options.workers, monitor, lambda: hello.key).run()
-    finally:
-        for source in sources:
-            source.root.close()
+    connection: Connection, hello: Hello, place: Place, context: Context
+) -> tuple[Sender | Receiver, list[Root]]:
+    """The session, and what is to be closed after it."""
+    _check_key(hello.key)
+    sources, failures = _open_sources(hello, place)
+    single_file = not failures and is_single_file(sources)
+    connection.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
+    session = Sender(connection, sources, failures, context, lambda: hello.key)
+    return session, [source.root for source in sources]
 
 
 def _open_sources(hello: Hello, place: Place) -> tuple[list[Source], list[Failure]]:
@@ -207,6 +195,7 @@ def _new_welcome(key: bytes, *, single_file: bool) -> Welcome:
         max_frame=MAX_FRAME,
         files_in_flight=FILES_IN_FLIGHT,
         features=[],
+        clock=time.monotonic_ns(),
     )
 
 
@@ -247,12 +236,21 @@ def _receive_hello(stream: Stream) -> tuple[Hello, Connection]:
     return hello, Connection(stream, state)
 
 
-def _receive_welcome(connection: Connection) -> Welcome:
+def _greet(connection: Connection, hello: Hello) -> int:
+    """Say what this client wants; returns when, for the alignment of clocks."""
+    connection.send_preamble()
+    connection.send(FrameType.HELLO, codec.encode_hello(hello))
+    return time.monotonic_ns()
+
+
+def _receive_welcome(connection: Connection, context: Context, asked: int) -> Welcome:
     connection.receive_preamble()
     header = connection.receive()
     if header.type is not FrameType.WELCOME:
         raise unexpected(header)
-    return codec.decode_welcome(connection.payload(header))
+    welcome = codec.decode_welcome(connection.payload(header))
+    context.tracer.align(asked, time.monotonic_ns(), welcome.clock)
+    return welcome
 
 
 def _check_key(key: bytes) -> None:

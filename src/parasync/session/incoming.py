@@ -44,6 +44,7 @@ class IncomingFile:
         self.claimed = False
         self.copied = 0
         self.literal = 0
+        self._basis_fd = -1
         self.rebuilt: Reconstruction | None = None
         self._pending: PendingFile | None = None
         self._target: ChunkTable | None = None
@@ -64,28 +65,25 @@ class IncomingFile:
         Raises:
             OSError: either cannot be opened.
         """
-        basis_fd = root.open_read(self.path)
-        try:
-            basis = BasisSide(ChunkTable(self.average, os.fstat(basis_fd).st_size))
-            self._open_target(root, basis_fd, key)
-            self._target = ChunkTable(self.average, self.entry.size)
-            self._basis = basis
-            self._matching = Matching(self._target, basis)
+        self._basis_fd = root.open_read(self.path)
+        basis = BasisSide(ChunkTable(self.average, os.fstat(self._basis_fd).st_size))
+        self._target = ChunkTable(self.average, self.entry.size)
+        self._basis = basis
+        self._matching = Matching(self._target, basis)
+        self._open_target(root, self._basis_fd, key)
 
-            def indexed(first: int, count: int, last: bool) -> None:
-                basis.add(first, count, last)
-                grown(self)
+        def indexed(first: int, count: int, last: bool) -> None:
+            basis.add(first, count, last)
+            grown(self)
 
-            def failed(error: Exception) -> None:
-                # What could be indexed still helps; the rest is wanted from the sender.
-                basis.give_up()
-                grown(self)
+        def failed(error: Exception) -> None:
+            # What could be indexed still helps; the rest is wanted from the sender.
+            basis.give_up()
+            grown(self)
 
-            if basis.table.size:
-                self._basis_job = ChunkingJob(basis_fd, basis.table, indexed, failed)
-                pool.submit(self._basis_job)
-        finally:
-            os.close(basis_fd)
+        if basis.table.size:
+            self._basis_job = ChunkingJob(self._basis_fd, basis.table, indexed, failed)
+            pool.submit(self._basis_job)
 
     def open_whole(self, root: Root, key: FingerprintKey) -> None:
         """Open the new file; no basis takes part.
@@ -195,6 +193,23 @@ class IncomingFile:
             self.stage = Stage.WAITING
         _release(*parts)
         return True
+
+    def count(self, copied: int = 0, literal: int = 0) -> None:
+        """Bytes were written."""
+        with self._lock:
+            self.copied += copied
+            self.literal += literal
+
+    def release_basis(self) -> None:
+        """Let the old content go.
+
+        After a commit nobody else has it, and the file system frees it now, which takes long for large files:
+        done when the sender has been told, so that it does not wait for that.
+        """
+        with self._lock:
+            fd, self._basis_fd = self._basis_fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def close(self) -> bool:
         """Give up what is open and remove the unfinished new file; whether this call did it. Idempotent."""

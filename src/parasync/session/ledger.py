@@ -83,6 +83,7 @@ class Ledger:
     def planned(self) -> None:
         """Every entry was looked at: no more files will be outstanding."""
         self._monitor.scanned = True
+        self._monitor.emit("scanned")
         with self._changed:
             self._planned = True
             self._changed.notify_all()

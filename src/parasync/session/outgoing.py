@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from parasync.chunking import ChunkingJob, ChunkingPool
@@ -146,11 +147,13 @@ class LiteralSender:
         self,
         connection: Connection,
         key: FingerprintKey,
+        span: Callable[[str], AbstractContextManager[None]],
         failed: Callable[[OutgoingFile, Exception], None],
         progress: Callable[[OutgoingFile, int], None],
     ) -> None:
         self._connection = connection
         self._key = key
+        self._span = span
         self._failed = failed
         self._progress = progress
 
@@ -180,7 +183,8 @@ class LiteralSender:
         if not task.whole:
             self._progress(file, -reader.total)
         while True:
-            extents, length = reader.fill(buffer, EXTENTS_PER_FRAME)
+            with self._span("read literals"):
+                extents, length = reader.fill(buffer, EXTENTS_PER_FRAME)
             if not length:
                 break
             count = len(extents) // EXTENT_BYTES

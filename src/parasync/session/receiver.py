@@ -20,18 +20,19 @@ from functools import partial
 
 from parasync.chunking import ChunkingPool
 from parasync.config import (
+    COPY_WORKERS,
     FILES_IN_FLIGHT,
     LITERAL_BUFFERS,
     LITERAL_BYTES,
     WRITE_QUEUE_BYTES,
-    Options,
 )
 from parasync.errors import FileError, ProtocolError, describe_os_error
 from parasync.kernels import FingerprintKey
-from parasync.model import Entry, Monitor, Need
+from parasync.model import Entry, Need
 from parasync.pipeline import Channel, Scope
 from parasync.reconstruction import BufferPool, Outcome, Reconstruction, WriterPool
-from parasync.session.connection import Connection, unexpected
+from parasync.session.connection import Connection, send_spans, unexpected
+from parasync.session.context import Context
 from parasync.session.incoming import IncomingFile, Stage
 from parasync.session.ledger import Ledger, fatal_reason
 from parasync.session.outgoing import EXTENTS_PER_FRAME
@@ -69,17 +70,16 @@ class Receiver:
         self,
         connection: Connection,
         key: FingerprintKey,
-        options: Options,
-        threads: int,
-        monitor: Monitor,
+        context: Context,
         handshake: Callable[[], Destination],
     ) -> None:
         self._connection = connection
         self._key = key
-        self._options = options
-        self._threads = threads
+        self._options = context.options
+        self._tracer = context.tracer
+        self._tells_spans = context.tells_spans
         self._handshake = handshake
-        self._ledger = Ledger(monitor)
+        self._ledger = Ledger(context.monitor)
         self._files: dict[int, IncomingFile] = {}
         self._waiting: deque[IncomingFile] = deque()
         self._open = 0
@@ -94,19 +94,20 @@ class Receiver:
             ParaSyncError: what ended it early. No unfinished file is left behind.
         """
         try:
-            with Scope("receiver", self._connection.report) as scope:
+            with Scope("receiver", self._connection.report, self._tracer) as scope:
                 self._scope = scope
-                self._connection.watch(scope)
+                self._connection.watch(scope, self._tracer)
                 self._entries: Channel[list[Entry]] = Channel(scope, 8)
                 self._grown: Channel[IncomingFile] = Channel(scope, 1 << 30)
                 self._buffers = BufferPool(scope, LITERAL_BUFFERS, LITERAL_FRAME)
-                self._copies = WriterPool(scope, 1, COPY_QUEUE_BYTES, "copy")
+                self._copies = WriterPool(scope, COPY_WORKERS, COPY_QUEUE_BYTES, "copy")
                 self._literals = WriterPool(scope, 1, WRITE_QUEUE_BYTES, "literal")
-                self._basis = ChunkingPool(scope, self._key, self._threads, name="basis")
+                self._basis = ChunkingPool(scope, self._key, self._options.workers, name="basis")
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
         finally:
             for file in list(self._files.values()):
                 file.close()
+                file.release_basis()
         if self._account is None:
             raise ProtocolError("the session ended before everything was committed")
         return self._account
@@ -127,6 +128,7 @@ class Receiver:
             FrameType.LITERAL: self._on_literal,
             FrameType.FILE_END: self._on_file_end,
             FrameType.FILE_FAILED: self._on_file_failed,
+            FrameType.TRACE: self._on_trace,
         }
         self._announced = 0
         while (header := self._connection.receive()).type is not FrameType.BYE:
@@ -201,7 +203,11 @@ class Receiver:
         with self._lock:
             file = self._files.get(header.file)
         if file is not None:
-            self._give_up(file, failed, tell=False)
+            # This may let other files in, and tell the sender about them: nothing for this thread.
+            self._literals.submit(partial(self._give_up, file, failed, tell=False), 1)
+
+    def _on_trace(self, header: Header) -> None:
+        self._tracer.peer_spans.extend(codec.decode_spans(self._connection.payload(header)))
 
     def _current(self, header: Header) -> IncomingFile | None:
         """The file a frame is about; None if it belongs to an attempt that was given up meanwhile."""
@@ -225,7 +231,7 @@ class Receiver:
             try:
                 file.open_whole(self._planner.root, self._key)
             except OSError as error:
-                self._fail(file, error)
+                self._literals.submit(partial(self._fail, file, error), 1)
                 return None
             with self._lock:
                 self._open += 1
@@ -236,7 +242,8 @@ class Receiver:
     def _plan(self, planner: Planner) -> None:
         first = 0
         for entries in self._entries:
-            plans = [plan for number, entry in enumerate(entries, first) if (plan := planner.plan(number, entry))]
+            with self._scope.span("plan"):
+                plans = [plan for number, entry in enumerate(entries, first) if (plan := planner.plan(number, entry))]
             self._answer(first, len(entries), plans)
             first += len(entries)
         self._ledger.planned()
@@ -284,7 +291,8 @@ class Receiver:
         for file in self._grown:
             file.unmark()
             rebuilt = file.rebuilt
-            answer = file.match()
+            with self._scope.span("match"):
+                answer = file.match()
             if answer is None or rebuilt is None:
                 continue
             # Wants first: the sender can read and send while the copies are made here.
@@ -304,7 +312,7 @@ class Receiver:
         except OSError as error:
             self._fail(file, error)
             return
-        file.copied += step.written
+        file.count(copied=step.written)
         self._ledger.progress(copied=step.written)
         self._settle(file, step.outcome)
 
@@ -321,7 +329,7 @@ class Receiver:
             return
         finally:
             self._buffers.give_back(buffer)
-        file.literal += step.written
+        file.count(literal=step.written)
         self._ledger.progress(literal=step.written)
         self._settle(file, step.outcome)
 
@@ -351,14 +359,18 @@ class Receiver:
             self._try_whole(file)
             return
         try:
-            file.commit(self._options.fsync)
+            with self._scope.span("commit"):
+                file.commit(self._options.fsync)
         except OSError as error:
             self._fail(file, error)
             return
-        if self._forget(file):
-            self._ledger.done(file.path, file.entry.size)
-            self._connection.send(FrameType.FILES_DONE, codec.encode_indices([file.index]), count=1)
-            self._ledger.resolve(1)
+        try:
+            if self._forget(file):
+                self._ledger.done(file.path, file.entry.size)
+                self._connection.send(FrameType.FILES_DONE, codec.encode_indices([file.index]), count=1)
+                self._ledger.resolve(1)
+        finally:
+            file.release_basis()
 
     def _try_whole(self, file: IncomingFile) -> None:
         """The basis changed while it was read, or something was garbled: once, ask for the whole file."""
@@ -367,7 +379,7 @@ class Receiver:
             self._give_up(file, Failed(file.path, "mismatch", message), tell=True)
             return
         self._ledger.progress(copied=-file.copied, literal=-file.literal)
-        file.copied = file.literal = 0
+        file.count(copied=-file.copied, literal=-file.literal)
         with self._lock:
             self._open -= 1
         item = NeedItem(file.index, Need.WHOLE, file.average, b"")
@@ -383,11 +395,14 @@ class Receiver:
     def _give_up(self, file: IncomingFile, failed: Failed, tell: bool) -> None:
         with self._lock:
             self._failed.add(file.index)
-        if self._forget(file):
-            self._ledger.failed(failed)
-            if tell:
-                self._connection.send(FrameType.FILE_FAILED, codec.encode_failed(failed), file=file.index)
-            self._ledger.resolve(1)
+        try:
+            if self._forget(file):
+                self._ledger.failed(failed)
+                if tell:
+                    self._connection.send(FrameType.FILE_FAILED, codec.encode_failed(failed), file=file.index)
+                self._ledger.resolve(1)
+        finally:
+            file.release_basis()
 
     def _forget(self, file: IncomingFile) -> bool:
         """Close the file and let the next one in; whether this call did it."""
@@ -406,6 +421,8 @@ class Receiver:
         self._ledger.wait(self._scope)
         self._planner.finish_directories()
         self._account = self._ledger.account()
+        if self._tells_spans:
+            send_spans(self._connection, self._tracer)
         self._connection.send(FrameType.FINISH, codec.encode_finish(self._account))
 
 

@@ -29,9 +29,10 @@ from parasync.config import (
 )
 from parasync.errors import ProtocolError
 from parasync.kernels import ChunkTable, FingerprintKey, fingerprint_key
-from parasync.model import Failure, Kind, Monitor, Need
+from parasync.model import Failure, Kind, Need
 from parasync.pipeline import Channel, Scope, Window
-from parasync.session.connection import Connection, unexpected
+from parasync.session.connection import Connection, send_spans, unexpected
+from parasync.session.context import Context
 from parasync.session.outgoing import (
     ChangedError,
     LiteralSender,
@@ -70,15 +71,16 @@ class Sender:
         connection: Connection,
         sources: Sequence[Source],
         failures: Sequence[Failure],
-        threads: int,
-        monitor: Monitor,
+        context: Context,
         handshake: Callable[[], bytes],
     ) -> None:
         self._connection = connection
         self._sources = sources
         self._failures = failures
-        self._threads = threads
-        self._monitor = monitor
+        self._threads = context.options.workers
+        self._monitor = context.monitor
+        self._tracer = context.tracer
+        self._tells_spans = context.tells_spans
         self._handshake = handshake
         self._offered: dict[int, Offered] = {}
         self._files: dict[int, OutgoingFile] = {}
@@ -94,9 +96,9 @@ class Sender:
             ParaSyncError: what ended it early.
         """
         try:
-            with Scope("sender", self._connection.report) as scope:
+            with Scope("sender", self._connection.report, self._tracer) as scope:
                 self._scope = scope
-                self._connection.watch(scope)
+                self._connection.watch(scope, self._tracer)
                 self._unanswered = Window(scope, ENTRIES_IN_FLIGHT)
                 self._in_flight = Window(scope, FILES_IN_FLIGHT)
                 # Bounded by the entries in flight; the receiving thread must not wait here.
@@ -148,6 +150,7 @@ class Sender:
             self._offered.update(enumerate(batch, first))
         entries = [offered.entry for offered in batch]
         self._monitor.expect(sum(entry.size for entry in entries))
+        self._monitor.add(files_total=sum(entry.kind is Kind.FILE for entry in entries))
         for start, count, payload in codec.entry_frames(first, entries):
             self._connection.send(FrameType.ENTRIES, payload, file=start, count=count)
         return first + len(entries)
@@ -162,22 +165,28 @@ class Sender:
             FrameType.WANTS: self._on_wants,
             FrameType.FILES_DONE: self._on_files_done,
             FrameType.FILE_FAILED: self._on_file_failed,
+            FrameType.TRACE: self._on_trace,
         }
         while (header := self._connection.receive()).type is not FrameType.FINISH:
             if header.type not in handlers:
                 raise unexpected(header)
             handlers[header.type](header)
         self._finish = codec.decode_finish(self._connection.payload(header))
+        if self._tells_spans:
+            send_spans(self._connection, self._tracer)
         self._connection.send(FrameType.BYE)
         self._connection.finished()
         self._needed.close()
         self._literals.close()
         self._pool.close()
 
+    def _on_trace(self, header: Header) -> None:
+        self._tracer.peer_spans.extend(codec.decode_spans(self._connection.payload(header)))
+
     def _start_content(self, key: FingerprintKey) -> None:
         self._key = key
         self._pool = ChunkingPool(self._scope, key, self._threads, name="target")
-        literals = LiteralSender(self._connection, key, self._fail, self._on_literals)
+        literals = LiteralSender(self._connection, key, self._scope.span, self._fail, self._on_literals)
         self._scope.spawn(self._feed, name="feed")
         self._scope.spawn(literals.run, self._literals, name="literals")
 

@@ -40,6 +40,7 @@ from parasync.wire.messages import (
     Needs,
     SmallFile,
     SmallFiles,
+    Spans,
     Welcome,
 )
 
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from typing_extensions import Buffer
+
+    from parasync.tracing import Span
 
 MAGIC = b"ParaSync"
 """[preamble.magic]"""
@@ -370,3 +373,18 @@ def decode_error(payload: Buffer) -> Error:
     """
     error = _decode(Error, payload, "error report")
     return Error(_readable(error.code, MAX_WORD), _readable(error.text, MAX_TEXT), error.retryable)
+
+
+def encode_spans(spans: Sequence[Span]) -> bytes:
+    """Payload of TRACE."""
+    return _encode(spans)
+
+
+def decode_spans(payload: Buffer) -> list[Span]:
+    """Payload of TRACE; its words are safe to print.
+
+    Raises:
+        ProtocolError: it is malformed or a value is out of range.
+    """
+    spans = _decode(Spans, payload, "trace")
+    return [span._replace(name=display(span.name), thread=display(span.thread)) for span in spans]

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from parasync.config import FILES_IN_FLIGHT, KIB, MAX_FRAME, MAX_PATH, MIB
 from parasync.model import Entry, Kind, Need
+from parasync.tracing import Span
 
 VERSION = 1
 """[preamble.version]"""
@@ -62,6 +63,7 @@ class FrameType(IntEnum):
     BYE = 14  # [frame.bye] sender -> receiver
     KEEPALIVE = 15  # [frame.keepalive] either way
     ERROR = 16  # [frame.error] either way: Error
+    TRACE = 17  # [frame.trace] server -> client: what it did when
 
 
 class Flags(IntFlag):
@@ -117,6 +119,7 @@ RULES: dict[int, Rule] = {
     FrameType.BYE: Rule(),
     FrameType.KEEPALIVE: Rule(),
     FrameType.ERROR: Rule(fixed=(1, MAX_REPORT)),
+    FrameType.TRACE: Rule(_BATCH, _MOST),
 }
 """Every frame type is here."""
 
@@ -125,6 +128,7 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Path = Annotated[bytes, Meta(max_length=MAX_PATH)]
 Index = Annotated[int, Meta(ge=0, lt=NO_FILE)]
 Counter = Annotated[int, Meta(ge=0, lt=1 << 62)]
+Moment = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
 Key = Annotated[bytes, Meta(max_length=KEY_BYTES)]
 Fingerprint = Annotated[bytes, Meta(min_length=FINGERPRINT_BYTES, max_length=FINGERPRINT_BYTES)]
 Features = Annotated[list[Word], Meta(max_length=MAX_FEATURES)]
@@ -145,6 +149,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     dry_run: bool = False  # [hello.dry_run]
     whole_file: bool = False  # [hello.whole_file] ask for no delta
     fsync: bool = False  # [hello.fsync]
+    trace: bool = False  # [hello.trace] the server is to send its spans before FINISH or BYE
     key: Key = b""  # [hello.key] pull: the session's key
     software: Word = ""  # [hello.software]
     max_frame: FrameLimit = MAX_FRAME  # [hello.max_frame]
@@ -161,6 +166,18 @@ class Welcome(Struct, frozen=True, kw_only=True):
     max_frame: FrameLimit = MAX_FRAME  # [welcome.max_frame]
     files_in_flight: FilesLimit = FILES_IN_FLIGHT  # [welcome.files_in_flight]
     features: Features = []  # [welcome.features]
+    clock: Moment = 0  # [welcome.clock] nanoseconds of the server's monotonic clock, when this was sent
+
+
+class WireSpan(Span):
+    """A span that came from the peer and is within its bounds."""
+
+    __slots__ = ()
+
+    name: Word  # [span.name]
+    thread: Word  # [span.thread]
+    start: Moment  # [span.start]
+    length: Counter  # [span.length]
 
 
 class WireEntry(Entry):
@@ -227,3 +244,4 @@ class Error(Struct, frozen=True):
 Entries = Annotated[list[WireEntry], Meta(max_length=MAX_BATCH)]
 Needs = Annotated[list[NeedItem], Meta(max_length=MAX_BATCH)]
 SmallFiles = Annotated[list[SmallFile], Meta(max_length=MAX_BATCH)]
+Spans = Annotated[list[WireSpan], Meta(max_length=MAX_BATCH)]

@@ -47,6 +47,7 @@ _SENDER: _Table = {
     },
     Phase.CONTENT: {
         **_stay(Phase.CONTENT, *_CONTENT_FRAMES),
+        T.TRACE: Phase.CONTENT,
         T.BYE: Phase.CLOSED,
         T.ERROR: Phase.CLOSED,
     },
@@ -56,7 +57,7 @@ _SENDER: _Table = {
 
 _RECEIVER: _Table = {
     Phase.ANSWERING: {
-        **_stay(Phase.ANSWERING, T.NEEDS, T.WANTS, T.FILES_DONE, T.FILE_FAILED, T.KEEPALIVE),
+        **_stay(Phase.ANSWERING, T.NEEDS, T.WANTS, T.FILES_DONE, T.FILE_FAILED, T.TRACE, T.KEEPALIVE),
         T.FINISH: Phase.FINISHED,
         T.ERROR: Phase.CLOSED,
     },

@@ -1,0 +1,19 @@
+"""What every part of one session is given."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from parasync.config import Options
+from parasync.model import Monitor
+from parasync.tracing import OFF, Tracer
+
+
+class Context(NamedTuple):
+    """How to do it, whom to tell, and where to note when."""
+
+    options: Options
+    monitor: Monitor
+    tracer: Tracer = OFF
+    tells_spans: bool = False
+    """The peer asked for this side's spans, at the session's end."""
