@@ -39,6 +39,21 @@ behind copies."""
 WRITE_QUEUE_BYTES = 32 * MIB
 """Copies and small files that wait for a writer."""
 
+COMPRESS_AUTOMATICALLY = -1
+COMPRESS_NOTHING = 0
+MAX_COMPRESS_LEVEL = 19
+
+REMOTE_SHELL = "ssh"
+"""What reaches HOST:PATH, with its options, as a shell would split it."""
+REMOTE_COMMAND = "parasync"
+"""What it runs there; the shell there reads it."""
+
+HOPELESS_BYTES = 32 * MIB
+"""Without one match between so much of the target and so much of the basis, a fast link is better used to send the
+file whole."""
+FAST_LINK_SECONDS = 0.003
+"""Round trips below this are taken for a link on which whole data costs less than a hopeless search."""
+
 FILES_IN_FLIGHT = 64
 """Files between need and commit, per session: bounds descriptors and chunk tables on both sides."""
 ENTRY_BATCH = 1024
@@ -101,10 +116,18 @@ class Options:
     whole_file: bool = False
     fsync: bool = False
     timeout: float = STALL_SECONDS
+    compression: int = COMPRESS_AUTOMATICALLY
+    rsh: str = REMOTE_SHELL
+    remote_path: str = REMOTE_COMMAND
 
     def __post_init__(self) -> None:
         if not 0 <= self.threads <= 256:
             raise UsageError(f"--threads {self.threads} is out of range: use 1 to 256, or 0 for one per core")
+        if not COMPRESS_AUTOMATICALLY <= self.compression <= MAX_COMPRESS_LEVEL:
+            raise UsageError(
+                f"compression level {self.compression} is out of range: use 1 to {MAX_COMPRESS_LEVEL}, 0 for none, "
+                f"{COMPRESS_AUTOMATICALLY} for what suits the link"
+            )
         if not 0 < self.timeout <= 86400:
             raise UsageError(f"--timeout {self.timeout} is out of range: use seconds up to 86400")
 

@@ -75,6 +75,12 @@ class Matching:
         self._seen = 0
         self._indexed = 0
 
+    def hopeless(self, enough: int) -> bool:
+        """Whether `enough` bytes of either side, or all of the basis, were compared without a single match."""
+        if self._matcher.matched_bytes or self._target.end < enough:
+            return False
+        return self._basis.table.end >= min(enough, self._basis.table.size)
+
     def step(self, target_chunks: int, target_complete: bool) -> Answer:
         """Match what is new; `target_chunks` of the target are in its table, all of them if `target_complete`.
 

@@ -18,10 +18,13 @@ import os
 import threading
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from parasync.kernels import FingerprintKey, TargetWriter
 from parasync.pipeline import Channel, Scope
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class Outcome(Enum):
@@ -73,7 +76,7 @@ class Reconstruction:
             outcome = self._leave()
         return Step(written, outcome)
 
-    def literal(self, extents: memoryview, data: memoryview) -> Step:
+    def literal(self, extents: Buffer, data: Buffer) -> Step:
         """Write `data` over packed extents (16 B each) of the target.
 
         Raises:

@@ -202,6 +202,15 @@ def test_a_dry_run_changes_nothing_and_counts_what_it_would_do(route: Route, her
     assert snapshot(here / "far") == before
 
 
+def test_an_unrelated_basis_is_noticed_and_the_file_comes_whole(route: Route, here: Path) -> None:
+    (here / "far/big").write_bytes(random.Random(1).randbytes(80_000_000))
+    (here / "near/big").write_bytes(random.Random(2).randbytes(80_000_000))
+    report = route(b"big", b"big")
+    assert (here / "far/big").read_bytes() == (here / "near/big").read_bytes()
+    assert report.totals.bytes_literal == report.totals.bytes_target == 80_000_000
+    assert report.totals.bytes_copied == 0
+
+
 def test_whole_file_copies_nothing(route: Route, here: Path) -> None:
     data = random.Random(7).randbytes(1_000_000)
     (here / "near/big").write_bytes(data)

@@ -9,6 +9,13 @@ from parasync.model import Monitor
 from parasync.tracing import OFF, Tracer
 
 
+class Terms(NamedTuple):
+    """What the two sides agreed on, as far as the sender needs it."""
+
+    key: bytes
+    zstd: bool
+
+
 class Context(NamedTuple):
     """How to do it, whom to tell, and where to note when."""
 

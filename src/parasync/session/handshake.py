@@ -25,7 +25,7 @@ from parasync.errors import (
 )
 from parasync.model import Failure, Monitor
 from parasync.session.connection import Connection, PeerGone, unexpected
-from parasync.session.context import Context
+from parasync.session.context import Context, Terms
 from parasync.session.receiver import Receiver
 from parasync.session.sender import Sender
 from parasync.tracing import OFF, Tracer
@@ -34,7 +34,7 @@ from parasync.tree.destination import Destination, open_destination
 from parasync.tree.safepath import Root
 from parasync.tree.scan import Source, is_single_file, open_source
 from parasync.wire import codec
-from parasync.wire.messages import KEY_BYTES, Finish, FrameType, Hello, Welcome
+from parasync.wire.messages import KEY_BYTES, ZSTD, Finish, FrameType, Hello, Welcome
 from parasync.wire.state import ProtocolState
 
 
@@ -54,10 +54,10 @@ def push(
     connection = Connection(stream, ProtocolState("sender", client=True))
     asked = _greet(connection, hello)
 
-    def handshake() -> bytes:
+    def handshake() -> Terms:
         welcome = _receive_welcome(connection, context, asked)
         _check_key(welcome.key)
-        return welcome.key
+        return Terms(welcome.key, ZSTD in welcome.features)
 
     return Sender(connection, sources, failures, context, handshake).run()
 
@@ -95,12 +95,13 @@ def new_hello(
         dry_run=options.dry_run,
         whole_file=options.whole_file,
         fsync=options.fsync,
+        compression=options.compression,
         key=b"" if push else new_key(),
         trace=context.tracer is not OFF,
         software=f"parasync {__version__}",
         max_frame=MAX_FRAME,
         files_in_flight=FILES_IN_FLIGHT,
-        features=[],
+        features=[ZSTD],
     )
 
 
@@ -126,6 +127,7 @@ def answer(stream: Stream, find: Callable[[Hello], Place], threads: int, monitor
         dry_run=hello.dry_run,
         whole_file=hello.whole_file,
         fsync=hello.fsync,
+        compression=hello.compression,
     )
     context = Context(options, monitor, Tracer() if hello.trace else OFF, hello.trace)
     try:
@@ -165,7 +167,7 @@ def _answer_pull(
     sources, failures = _open_sources(hello, place)
     single_file = not failures and is_single_file(sources)
     connection.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
-    session = Sender(connection, sources, failures, context, lambda: hello.key)
+    session = Sender(connection, sources, failures, context, lambda: Terms(hello.key, ZSTD in hello.features))
     return session, [source.root for source in sources]
 
 
@@ -194,7 +196,7 @@ def _new_welcome(key: bytes, *, single_file: bool) -> Welcome:
         software=f"parasync {__version__}",
         max_frame=MAX_FRAME,
         files_in_flight=FILES_IN_FLIGHT,
-        features=[],
+        features=[ZSTD],
         clock=time.monotonic_ns(),
     )
 

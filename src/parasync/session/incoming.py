@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from parasync.chunking import ChunkingJob, ChunkingPool
-from parasync.config import default_average
+from parasync.config import HOPELESS_BYTES, default_average
 from parasync.errors import ProtocolError, display
 from parasync.kernels import ChunkTable, FingerprintKey
 from parasync.matching import Answer, BasisSide, Matching
@@ -24,6 +24,14 @@ class Stage(Enum):
     WAITING = "needed; nothing is open"
     OPEN = "in flight"
     CLOSED = "committed or given up"
+
+
+class Attempt(Enum):
+    """What came of giving up an attempt."""
+
+    NEW = "the file is to come whole"
+    STALE = "that attempt was given up before"
+    EXHAUSTED = "that was the last one"
 
 
 class IncomingFile:
@@ -42,6 +50,7 @@ class IncomingFile:
         self.stage = Stage.WAITING
         self.retried = False
         self.claimed = False
+        self.wanted = False
         self.copied = 0
         self.literal = 0
         self._basis_fd = -1
@@ -127,19 +136,19 @@ class IncomingFile:
         if added != count:
             raise ProtocolError(f"{added} chunks of '{display(self.path)}' where {count} were announced")
 
-    def end(self, fingerprint: bytes, key: FingerprintKey) -> Outcome:
+    def end(self, fingerprint: bytes, rebuilt: Reconstruction, key: FingerprintKey) -> Outcome:
         """The sender's FILE_END: all chunks, or all literals of a whole file, were sent.
 
         Raises:
             ProtocolError: chunks are missing, or do not add up to the fingerprint.
         """
         with self._lock:
-            target, rebuilt = self._target, self.rebuilt
+            target = self._target
             if target is not None:
                 if target.end != target.size or target.fold(key) != fingerprint:
                     raise ProtocolError(f"the chunks of '{display(self.path)}' do not add up to the file")
                 self._target_complete = True
-        return rebuilt.expect(fingerprint) if rebuilt is not None else Outcome.PENDING
+        return rebuilt.expect(fingerprint)
 
     def mark(self) -> bool:
         """Note that the matcher has something to do here; False if that is noted already."""
@@ -162,6 +171,12 @@ class IncomingFile:
             return None
         return matching.step(len(target), complete)
 
+    def hopeless(self) -> bool:
+        """Whether so much was compared without a match that the basis is taken for unrelated."""
+        with self._lock:
+            matching = self._matching
+        return matching is not None and matching.hopeless(HOPELESS_BYTES)
+
     # -- the end: any thread ----------------------------------------------------------------------
 
     def commit(self, fsync: bool) -> None:
@@ -180,11 +195,13 @@ class IncomingFile:
             pending.discard()
             raise
 
-    def start_over(self) -> bool:
-        """Forget what was rebuilt and make ready for the whole file; False if that was tried before."""
+    def start_over(self, rebuilt: Reconstruction) -> Attempt:
+        """Forget what `rebuilt` holds and make ready for the whole file."""
         with self._lock:
-            if self.retried or self.stage is Stage.CLOSED:
-                return False
+            if self.rebuilt is not rebuilt:
+                return Attempt.STALE
+            if self.retried:
+                return Attempt.EXHAUSTED
             self.retried = True
             self.need = Need.WHOLE
             parts = self._take_parts()
@@ -192,7 +209,7 @@ class IncomingFile:
             self._target_complete = False
             self.stage = Stage.WAITING
         _release(*parts)
-        return True
+        return Attempt.NEW
 
     def count(self, copied: int = 0, literal: int = 0) -> None:
         """Bytes were written."""

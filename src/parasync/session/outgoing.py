@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import NamedTuple
 
 from parasync.chunking import ChunkingJob, ChunkingPool
@@ -14,6 +15,7 @@ from parasync.errors import ProtocolError, describe_os_error, display
 from parasync.kernels import ChunkTable, FingerprintKey, LiteralReader
 from parasync.model import Entry, Need
 from parasync.pipeline import Channel
+from parasync.session.compression import Packer
 from parasync.session.connection import Connection
 from parasync.tree.scan import Source
 from parasync.wire import codec
@@ -147,12 +149,14 @@ class LiteralSender:
         self,
         connection: Connection,
         key: FingerprintKey,
+        packer: Packer,
         span: Callable[[str], AbstractContextManager[None]],
         failed: Callable[[OutgoingFile, Exception], None],
         progress: Callable[[OutgoingFile, int], None],
     ) -> None:
         self._connection = connection
         self._key = key
+        self._packer = packer
         self._span = span
         self._failed = failed
         self._progress = progress
@@ -187,8 +191,14 @@ class LiteralSender:
                 extents, length = reader.fill(buffer, EXTENTS_PER_FRAME)
             if not length:
                 break
+            with self._span("compress"):
+                packed = self._packer.pack(view[:length])
+            data, marks = (view[:length], flags) if packed is None else (packed, flags | Flags.ZSTD)
             count = len(extents) // EXTENT_BYTES
-            self._connection.send(FrameType.LITERAL, extents, view[:length], file=file.index, count=count, flags=flags)
+            send = partial(
+                self._connection.send, FrameType.LITERAL, extents, data, file=file.index, count=count, flags=marks
+            )
+            self._packer.send(send, len(data), self._connection.stream)
             self._progress(file, length)
         if task.whole:
             file.check()

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from parasync.chunking import ChunkingPool
 from parasync.config import (
+    COMPRESS_NOTHING,
     ENTRIES_IN_FLIGHT,
     ENTRY_BATCH,
     FILES_IN_FLIGHT,
@@ -28,11 +29,12 @@ from parasync.config import (
     SMALL_WHOLE,
 )
 from parasync.errors import ProtocolError
-from parasync.kernels import ChunkTable, FingerprintKey, fingerprint_key
+from parasync.kernels import ChunkTable, fingerprint_key
 from parasync.model import Failure, Kind, Need
 from parasync.pipeline import Channel, Scope, Window
+from parasync.session.compression import LinkRate, Packer
 from parasync.session.connection import Connection, send_spans, unexpected
-from parasync.session.context import Context
+from parasync.session.context import Context, Terms
 from parasync.session.outgoing import (
     ChangedError,
     LiteralSender,
@@ -44,7 +46,7 @@ from parasync.session.outgoing import (
 )
 from parasync.tree.scan import SKIPPED, Source, scan
 from parasync.wire import codec
-from parasync.wire.messages import Failed, Finish, FrameType, Header, NeedItem, SmallFile
+from parasync.wire.messages import Failed, Finish, Flags, FrameType, Header, NeedItem, SmallFile
 
 FIRST_ENTRY_BATCH = 64
 """The first batch is small, so that the receiver starts early; later ones double up to ENTRY_BATCH."""
@@ -72,7 +74,7 @@ class Sender:
         sources: Sequence[Source],
         failures: Sequence[Failure],
         context: Context,
-        handshake: Callable[[], bytes],
+        handshake: Callable[[], Terms],
     ) -> None:
         self._connection = connection
         self._sources = sources
@@ -81,6 +83,7 @@ class Sender:
         self._monitor = context.monitor
         self._tracer = context.tracer
         self._tells_spans = context.tells_spans
+        self._compression = context.options.compression
         self._handshake = handshake
         self._offered: dict[int, Offered] = {}
         self._files: dict[int, OutgoingFile] = {}
@@ -158,8 +161,7 @@ class Sender:
     # -- receive ----------------------------------------------------------------------------
 
     def _receive(self) -> None:
-        key = fingerprint_key(self._handshake())
-        self._start_content(key)
+        self._start_content(self._handshake())
         handlers: dict[FrameType, Callable[[Header], None]] = {
             FrameType.NEEDS: self._on_needs,
             FrameType.WANTS: self._on_wants,
@@ -183,10 +185,15 @@ class Sender:
     def _on_trace(self, header: Header) -> None:
         self._tracer.peer_spans.extend(codec.decode_spans(self._connection.payload(header)))
 
-    def _start_content(self, key: FingerprintKey) -> None:
-        self._key = key
+    def _start_content(self, terms: Terms) -> None:
+        self._key = key = fingerprint_key(terms.key)
+        link = LinkRate(self._connection.stream.round_trip)
+        level = self._compression if terms.zstd else COMPRESS_NOTHING
+        self._packer = Packer(link, level)
         self._pool = ChunkingPool(self._scope, key, self._threads, name="target")
-        literals = LiteralSender(self._connection, key, self._scope.span, self._fail, self._on_literals)
+        literals = LiteralSender(
+            self._connection, key, Packer(link, level), self._scope.span, self._fail, self._on_literals
+        )
         self._scope.spawn(self._feed, name="feed")
         self._scope.spawn(literals.run, self._literals, name="literals")
 
@@ -309,7 +316,11 @@ class Sender:
         return SmallFile(needed.number, same, fingerprint, b"" if same else data)
 
     def _send_small(self, batch: list[SmallFile]) -> None:
-        self._connection.send(FrameType.SMALL, codec.encode_small(batch), count=len(batch))
+        payload = codec.encode_small(batch)
+        packed = self._packer.pack(payload)
+        data, flags = (payload, Flags(0)) if packed is None else (packed, Flags.ZSTD)
+        send = partial(self._connection.send, FrameType.SMALL, data, count=len(batch), flags=flags)
+        self._packer.send(send, len(data), self._connection.stream)
 
     def _start_file(self, needed: Needed) -> None:
         self._in_flight.acquire()

@@ -45,6 +45,14 @@ class MemoryStream:
         return self._name
 
     @property
+    def round_trip(self) -> float:
+        return 0.0
+
+    @property
+    def backlog(self) -> int:
+        return 0
+
+    @property
     def bytes_sent(self) -> int:
         return self._outgoing.written
 

@@ -28,6 +28,16 @@ class Stream(Protocol):
         ...
 
     @property
+    def round_trip(self) -> float:
+        """Seconds that a byte takes to the peer and back, as far as the transport knows; 0 if it does not."""
+        ...
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that `send` took and the transport could not pass on yet, as far as it knows; else 0."""
+        ...
+
+    @property
     def bytes_sent(self) -> int: ...
 
     @property

@@ -7,9 +7,11 @@ Buffer sizes are left to the kernel, which adapts them to the link.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 BUFFERS_PER_CALL = os.sysconf("SC_IOV_MAX")
 BACKLOG = 128
 
+_RTT_OFFSET = 68
+"""Of tcpi_rtt, microseconds, in Linux's struct tcp_info."""
+_SIOCOUTQNSD = 0x894B
+"""Linux: bytes in the send queue that were not sent even once."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -154,6 +160,20 @@ class SocketStream:
         return self._name
 
     @property
+    def round_trip(self) -> float:
+        with suppress(OSError, struct.error):  # not TCP, or another system's layout
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_OFFSET + 4)
+            return float(struct.unpack_from("<I", info, _RTT_OFFSET)[0]) / 1e6
+        return 0.0
+
+    @property
+    def backlog(self) -> int:
+        unsent = bytearray(4)
+        with suppress(OSError):
+            fcntl.ioctl(self._socket.fileno(), _SIOCOUTQNSD, unsent)
+        return int.from_bytes(unsent, sys.byteorder)
+
+    @property
     def bytes_sent(self) -> int:
         return self._bytes_sent
 
@@ -182,7 +202,7 @@ class SocketStream:
             self._torn = True
             start = 0
             while start < len(views):
-                start = _advance(views, start, self._send_some(views[start : start + BUFFERS_PER_CALL]))
+                start = advance(views, start, self._send_some(views[start : start + BUFFERS_PER_CALL]))
             self._torn = False
 
     def receive_into(self, view: memoryview) -> None:
@@ -247,7 +267,7 @@ class SocketStream:
         return ConnectionLostError(f"lost the connection to {self._name}: {self._gone or reason}")
 
 
-def _advance(views: list[memoryview], start: int, size: int) -> int:
+def advance(views: list[memoryview], start: int, size: int) -> int:
     """Where to go on after `size` bytes of views[start:] were sent; a view sent in part is cut."""
     while start < len(views) and size >= len(views[start]):
         size -= len(views[start])

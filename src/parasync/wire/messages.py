@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
-from parasync.config import FILES_IN_FLIGHT, KIB, MAX_FRAME, MAX_PATH, MIB
+from parasync.config import COMPRESS_AUTOMATICALLY, FILES_IN_FLIGHT, KIB, MAX_COMPRESS_LEVEL, MAX_FRAME, MAX_PATH, MIB
 from parasync.model import Entry, Kind, Need
 from parasync.tracing import Span
 
@@ -66,10 +66,14 @@ class FrameType(IntEnum):
     TRACE = 17  # [frame.trace] server -> client: what it did when
 
 
+ZSTD = "zstd"
+"""[feature.zstd] The side unpacks frames with the flag of that name."""
+
+
 class Flags(IntFlag):
     """[header.flags]"""
 
-    ZSTD = 1  # [flag.zstd] LITERAL is compressed; reserved: refused until a feature that allows it is defined
+    ZSTD = 1  # [flag.zstd] SMALL, LITERAL: the payload, behind the extents, is one zstd frame with its size in it
     RETRY = 2  # [flag.retry] LITERAL, FILE_END: of the second attempt at this file
 
 
@@ -97,7 +101,6 @@ _INDEXED = (0, NO_FILE - 1)
 _BATCH = (1, MAX_BATCH)
 _MOST = (1, MAX_FRAME)
 _SHORTEST_ENTRY = 7
-_SHORTEST_SMALL = 7 + FINGERPRINT_BYTES
 _CHUNK_BYTES = (18, 20)
 _EXTENTS = (EXTENT_BYTES, EXTENT_BYTES)
 _INDICES = (INDEX_BYTES, INDEX_BYTES)
@@ -108,10 +111,10 @@ RULES: dict[int, Rule] = {
     FrameType.ENTRIES: Rule(_BATCH, _MOST, (_SHORTEST_ENTRY, MAX_FRAME), _INDEXED),
     FrameType.ENTRIES_END: Rule((0, NO_FILE)),
     FrameType.NEEDS: Rule((0, MAX_BATCH), _MOST, file=_INDEXED),
-    FrameType.SMALL: Rule(_BATCH, _MOST, (_SHORTEST_SMALL, MAX_FRAME)),
+    FrameType.SMALL: Rule(_BATCH, _MOST, flags=Flags.ZSTD),
     FrameType.CHUNKS: Rule(_BATCH, each=_CHUNK_BYTES, file=_INDEXED),
     FrameType.WANTS: Rule(_BATCH, each=_EXTENTS, file=_INDEXED),
-    FrameType.LITERAL: Rule(_BATCH, _MOST, _EXTENTS, _INDEXED, Flags.RETRY),
+    FrameType.LITERAL: Rule(_BATCH, _MOST, _EXTENTS, _INDEXED, Flags.ZSTD | Flags.RETRY),
     FrameType.FILE_END: Rule(fixed=(FINGERPRINT_BYTES, FINGERPRINT_BYTES), file=_INDEXED, flags=Flags.RETRY),
     FrameType.FILE_FAILED: Rule(fixed=(1, MAX_REPORT), file=(0, NO_FILE)),
     FrameType.FILES_DONE: Rule((0, MAX_BATCH), each=_INDICES),
@@ -129,6 +132,7 @@ Path = Annotated[bytes, Meta(max_length=MAX_PATH)]
 Index = Annotated[int, Meta(ge=0, lt=NO_FILE)]
 Counter = Annotated[int, Meta(ge=0, lt=1 << 62)]
 Moment = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
+Compression = Annotated[int, Meta(ge=COMPRESS_AUTOMATICALLY, le=MAX_COMPRESS_LEVEL)]
 Key = Annotated[bytes, Meta(max_length=KEY_BYTES)]
 Fingerprint = Annotated[bytes, Meta(min_length=FINGERPRINT_BYTES, max_length=FINGERPRINT_BYTES)]
 Features = Annotated[list[Word], Meta(max_length=MAX_FEATURES)]
@@ -149,6 +153,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     dry_run: bool = False  # [hello.dry_run]
     whole_file: bool = False  # [hello.whole_file] ask for no delta
     fsync: bool = False  # [hello.fsync]
+    compression: Compression = COMPRESS_AUTOMATICALLY  # [hello.compression] pull: of the server's literals
     trace: bool = False  # [hello.trace] the server is to send its spans before FINISH or BYE
     key: Key = b""  # [hello.key] pull: the session's key
     software: Word = ""  # [hello.software]

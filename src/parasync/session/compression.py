@@ -1,0 +1,170 @@
+"""Compression of literals and small files that adapts to the link and the CPU.
+
+Every buffer is packed at the level that is expected to move the most original
+bytes per second: the lesser of what the CPU compresses and what the link takes
+of the result. Both are learnt while sending: the link's rate from sends that
+have to wait, a level's speed and ratio from its use. So nothing is compressed
+on a link that is faster than the compressor, and the best level is found on a
+slow one; what does not compress is noticed and mostly left alone.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from parasync.config import COMPRESS_AUTOMATICALLY, COMPRESS_NOTHING
+from parasync.errors import ProtocolError
+from parasync.transport.stream import Stream
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+LEVELS = (1, 3, 6, 9)
+"""zstd's levels between which a difference can be measured; above 9 the speed falls faster than the size."""
+
+DISTANT_SECONDS = 0.003
+"""Round trips above this are taken for a wide-area link until its rate is known."""
+DISTANT_RATE = 50e6
+NEAR_RATE = 1e9
+"""First guesses of the link's rate, bytes per second."""
+
+WAITED_SECONDS = 0.001
+"""A send that takes longer than this waited for the link, and tells its rate."""
+UNHINDERED = 8
+"""So many sends that never wait mean that the link is faster than believed, and the compressor is what limits."""
+GAIN = 1.5
+"""What compression must promise over none: it takes cores from the other stages, which the estimate does not see."""
+LEARNING = 0.3
+"""Weight of the newest measurement."""
+INCOMPRESSIBLE = 0.95
+MAX_SKIP = 32
+"""Most buffers that are sent plain, untried, after ones that did not compress."""
+
+
+class LinkRate:
+    """What the link takes, bytes per second; learnt by all threads that send."""
+
+    def __init__(self, round_trip: float) -> None:
+        self._rate = DISTANT_RATE if round_trip > DISTANT_SECONDS else NEAR_RATE
+        self._unhindered = 0
+        self._lock = threading.Lock()
+
+    @property
+    def rate(self) -> float:
+        return self._rate
+
+    def observe(self, size: int, seconds: float, backlog: int) -> None:
+        """`size` bytes were sent in `seconds`; `backlog` bytes still wait in the transport's buffer."""
+        with self._lock:
+            if seconds > WAITED_SECONDS:
+                self._rate += LEARNING * (size / seconds - self._rate)
+                self._unhindered = 0
+            elif backlog:
+                # A large buffer takes many sends without a wait, and says nothing about the link.
+                self._unhindered = 0
+            elif (unhindered := self._unhindered + 1) >= UNHINDERED:
+                self._rate *= 1 + LEARNING
+                self._unhindered = 0
+            else:
+                self._unhindered = unhindered
+
+
+class _Experience(NamedTuple):
+    """What a level did so far: original bytes per second, and compressed per original byte."""
+
+    speed: float
+    ratio: float
+
+
+_EXPECTED = {
+    1: _Experience(400e6, 0.4),
+    3: _Experience(200e6, 0.36),
+    6: _Experience(80e6, 0.33),
+    9: _Experience(40e6, 0.32),
+}
+"""Where learning starts: one core of a server, ordinary text and binaries."""
+
+
+class Packer:
+    """Packs one thread's buffers. Not thread-safe; the link may be shared."""
+
+    def __init__(self, link: LinkRate, level: int) -> None:
+        self._link = link
+        self._fixed = level
+        self._experience = dict(_EXPECTED)
+        self._compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self.attempts = 0
+        self._skip = 0
+        self._next_skip = 1
+
+    def pack(self, data: bytes | memoryview) -> bytes | None:
+        """`data` compressed, or None if it is better sent as it is."""
+        level = self._level()
+        if level == COMPRESS_NOTHING or self._skip:
+            self._skip -= self._skip > 0
+            return None
+        self.attempts += 1
+        start = time.perf_counter()
+        packed = self._compressor(level).compress(data)
+        speed = len(data) / max(1e-6, time.perf_counter() - start)
+        ratio = len(packed) / len(data)
+        known = self._experience.get(level, _Experience(speed, ratio))
+        self._experience[level] = _Experience(
+            known.speed + LEARNING * (speed - known.speed), known.ratio + LEARNING * (ratio - known.ratio)
+        )
+        if ratio > INCOMPRESSIBLE:
+            self._skip = self._next_skip
+            self._next_skip = min(MAX_SKIP, 2 * self._next_skip)
+            return None
+        self._next_skip = 1
+        return packed
+
+    def send(self, send: Callable[[], None], size: int, stream: Stream) -> None:
+        """Run `send`, which sends `size` bytes, and learn from how long it takes."""
+        start = time.perf_counter()
+        send()
+        self._link.observe(size, time.perf_counter() - start, stream.backlog)
+
+    def _level(self) -> int:
+        if self._fixed != COMPRESS_AUTOMATICALLY:
+            return self._fixed
+        rate = self._link.rate
+        best = max(LEVELS, key=lambda level: self._throughput(level, rate))
+        return best if self._throughput(best, rate) > GAIN * rate else COMPRESS_NOTHING
+
+    def _throughput(self, level: int, rate: float) -> float:
+        speed, ratio = self._experience[level]
+        return min(speed, rate / max(ratio, 0.01))
+
+    def _compressor(self, level: int) -> zstandard.ZstdCompressor:
+        compressor = self._compressors.get(level)
+        if compressor is None:
+            import zstandard  # noqa: PLC0415 - 14 ms that only some runs need
+
+            compressor = self._compressors[level] = zstandard.ZstdCompressor(level=level)
+        return compressor
+
+
+def unpack(data: Buffer, limit: int) -> bytes:
+    """The original of what a peer packed, `limit` bytes at most.
+
+    Raises:
+        ProtocolError: it is damaged, or says that it is longer.
+    """
+    import zstandard  # noqa: PLC0415
+
+    view = memoryview(data)
+    try:
+        size = zstandard.frame_content_size(view)
+        if not 0 <= size <= limit:
+            raise ProtocolError(f"a compressed payload of {size} bytes, where at most {limit} are allowed")
+        return zstandard.ZstdDecompressor().decompress(view, max_output_size=limit)
+    except zstandard.ZstdError as error:
+        raise ProtocolError(f"a damaged compressed payload: {error}") from None
+
+
+if TYPE_CHECKING:
+    import zstandard

@@ -1,0 +1,230 @@
+"""The receiver's files between need and done: admitted, settled, tried again, given up."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from parasync.chunking import ChunkingPool
+from parasync.config import FILES_IN_FLIGHT
+from parasync.errors import FileError, ProtocolError, describe_os_error
+from parasync.kernels import FingerprintKey
+from parasync.model import Need
+from parasync.pipeline import Scope
+from parasync.reconstruction import Outcome, Reconstruction
+from parasync.session.connection import Connection, unexpected
+from parasync.session.incoming import Attempt, IncomingFile, Stage
+from parasync.session.ledger import Ledger, fatal_reason
+from parasync.session.planner import Plan
+from parasync.tree.safepath import Root
+from parasync.wire import codec
+from parasync.wire.messages import Failed, Flags, FrameType, Header, NeedItem
+
+
+class Flight:
+    """Owns every needed file from the plan to its end, and tells the sender about each end.
+
+    A window bounds how many are open; the sender keeps to the same window in
+    the same order, so the next file is let in before the end of one is told.
+    Any thread may call; those that may send are not for the receiving thread.
+    """
+
+    def __init__(self, scope: Scope, connection: Connection, key: FingerprintKey, ledger: Ledger, fsync: bool) -> None:
+        self._scope = scope
+        self._connection = connection
+        self._key = key
+        self._ledger = ledger
+        self._fsync = fsync
+        self._files: dict[int, IncomingFile] = {}
+        self._waiting: deque[IncomingFile] = deque()
+        self._open = 0
+        self._failed: set[int] = set()
+        self._lock = threading.Lock()
+
+    def start(self, root: Callable[[], Root], basis: ChunkingPool, poke: Callable[[IncomingFile], None]) -> None:
+        """Where files go, who chunks their bases, and whom to tell when one has grown."""
+        self._root = root
+        self._basis = basis
+        self._poke = poke
+
+    # -- the planner's thread -----------------------------------------------------------------
+
+    def add(self, plans: Sequence[Plan]) -> list[NeedItem]:
+        """Take these files over; what to tell the sender of them. Those in the window are open when this returns."""
+        files = [IncomingFile(plan.number, plan.entry, plan.path, plan.need) for plan in plans]
+        self._ledger.expect(len(files))
+        with self._lock:
+            for file in files:
+                self._files[file.index] = file
+                if file.need is Need.DELTA:
+                    self._waiting.append(file)
+        self._admit()
+        return [
+            NeedItem(file.index, file.need, file.average, plan.fingerprint)
+            for file, plan in zip(files, plans, strict=True)
+        ]
+
+    # -- the receiving thread -----------------------------------------------------------------
+
+    def current(self, header: Header) -> IncomingFile | None:
+        """The file a frame is about; None if it belongs to an attempt that was given up meanwhile.
+
+        Raises:
+            ProtocolError: no such file is needed.
+        """
+        with self._lock:
+            file = self._files.get(header.file)
+            if file is None:
+                if header.file in self._failed:
+                    return None
+                raise unexpected(header)
+            if file.retried != bool(header.flags & Flags.RETRY):
+                if file.retried:
+                    return None
+                raise unexpected(header)
+            return file
+
+    def find(self, index: int) -> IncomingFile | None:
+        """The file, if it is not done or given up."""
+        with self._lock:
+            return self._files.get(index)
+
+    def claim_small(self, index: int) -> IncomingFile:
+        """A file whose whole content has come; once.
+
+        Raises:
+            ProtocolError: it is not needed in that way.
+        """
+        with self._lock:
+            file = self._files.get(index)
+            if file is None or file.stage is not Stage.WAITING or file.need is Need.DELTA or file.claimed:
+                raise ProtocolError(f"content of file {index}, which is not needed as a small file")
+            file.claimed = True
+            return file
+
+    def open_whole(self, file: IncomingFile) -> None:
+        """Open a file that comes whole, for its first frame; nothing if it is open.
+
+        Raises:
+            OSError: it cannot be created.
+            ProtocolError: it is not to come whole, or too many are open.
+        """
+        if file.stage is not Stage.WAITING:
+            return
+        if file.need is not Need.WHOLE or self._open >= 2 * FILES_IN_FLIGHT:
+            raise ProtocolError(f"file {file.index} is not in flight")
+        file.open_whole(self._root(), self._key)
+        with self._lock:
+            self._open += 1
+
+    # -- any other thread ---------------------------------------------------------------------
+
+    def settle(self, file: IncomingFile, rebuilt: Reconstruction, outcome: Outcome) -> None:
+        """Act on what an operation made of its file."""
+        if outcome is Outcome.VERIFIED:
+            self._commit(file)
+        elif outcome is Outcome.MISMATCH:
+            self.try_whole(file, rebuilt)
+
+    def try_whole(self, file: IncomingFile, rebuilt: Reconstruction) -> None:
+        """Ask for the whole file, once: its delta failed or is hopeless. Later news of the same attempt is ignored."""
+        attempt = file.start_over(rebuilt)
+        if attempt is Attempt.EXHAUSTED:
+            message = "what was written does not verify: run again, and check memory and disks if it recurs"
+            self.give_up(file, Failed(file.path, "mismatch", message), tell=True)
+        elif attempt is Attempt.NEW:
+            self._ledger.progress(copied=-file.copied, literal=-file.literal)
+            file.count(copied=-file.copied, literal=-file.literal)
+            with self._lock:
+                self._open -= 1
+            item = NeedItem(file.index, Need.WHOLE, file.average, b"")
+            self._connection.send(FrameType.NEEDS, codec.encode_needs([item]))
+
+    def done_small(self, files: Sequence[IncomingFile]) -> None:
+        """These were stored."""
+        with self._lock:
+            for file in files:
+                self._files.pop(file.index, None)
+        if files:
+            self._tell_done(files)
+
+    def fail(self, file: IncomingFile, error: OSError) -> None:
+        """A file could not be written: it fails, the rest goes on.
+
+        Raises:
+            FileError: the reason is the disk as a whole.
+        """
+        reason = fatal_reason(file.path, error)
+        if reason is not None:
+            raise FileError(reason) from error
+        message = describe_os_error("write", file.path, error)
+        self.give_up(file, Failed(file.path, FileError.code, message), tell=True)
+
+    def give_up(self, file: IncomingFile, failed: Failed, tell: bool) -> None:
+        """The file will not come; `tell` the sender, unless it said so itself."""
+        with self._lock:
+            self._failed.add(file.index)
+        try:
+            if self._forget(file):
+                self._ledger.failed(failed)
+                if tell:
+                    self._connection.send(FrameType.FILE_FAILED, codec.encode_failed(failed), file=file.index)
+                self._ledger.resolve(1)
+        finally:
+            file.release_basis()
+
+    def close(self) -> None:
+        """Remove every unfinished file, after the threads have ended."""
+        for file in list(self._files.values()):
+            file.close()
+            file.release_basis()
+
+    def _commit(self, file: IncomingFile) -> None:
+        try:
+            with self._scope.span("commit"):
+                file.commit(self._fsync)
+        except OSError as error:
+            self.fail(file, error)
+            return
+        try:
+            if self._forget(file):
+                self._tell_done([file])
+        finally:
+            file.release_basis()
+
+    def _tell_done(self, files: Sequence[IncomingFile]) -> None:
+        for file in files:
+            self._ledger.done(file.path, file.entry.size)
+        self._connection.send(
+            FrameType.FILES_DONE, codec.encode_indices([file.index for file in files]), count=len(files)
+        )
+        self._ledger.resolve(len(files))
+
+    def _forget(self, file: IncomingFile) -> bool:
+        """Close the file and let the next one in; whether this call did it."""
+        was_open = file.stage is Stage.OPEN
+        if not file.close():
+            return False
+        with self._lock:
+            self._files.pop(file.index, None)
+            self._open -= was_open
+        self._admit()
+        return True
+
+    def _admit(self) -> None:
+        """Open the next files that are wanted as a delta, as many as may be in flight."""
+        while True:
+            with self._lock:
+                if not self._waiting or self._open >= FILES_IN_FLIGHT:
+                    return
+                file = self._waiting.popleft()
+                if file.stage is Stage.CLOSED:
+                    continue
+                self._open += 1
+            try:
+                file.open_delta(self._root(), self._key, self._basis, self._poke)
+            except OSError as error:
+                with self._lock:
+                    self._open -= 1
+                self.fail(file, error)

@@ -1,0 +1,91 @@
+"""Compression follows the link and the data; what comes back is what went in, or is refused."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parasync.config import COMPRESS_AUTOMATICALLY, COMPRESS_NOTHING
+from parasync.errors import ProtocolError
+from parasync.session.compression import MAX_SKIP, LinkRate, Packer, unpack
+
+TEXT = b"".join(b"line %d of a text that compresses well\n" % number for number in range(20_000))
+NOISE = random.Random(1).randbytes(len(TEXT))
+NEAR, DISTANT = 0.0001, 0.05
+
+
+def test_a_fast_link_gets_everything_as_it_is() -> None:
+    packer = Packer(LinkRate(NEAR), COMPRESS_AUTOMATICALLY)
+    assert packer.pack(TEXT) is None
+
+
+def test_a_distant_link_gets_compressed_data_from_the_first_buffer_on() -> None:
+    packer = Packer(LinkRate(DISTANT), COMPRESS_AUTOMATICALLY)
+    packed = packer.pack(TEXT)
+    assert packed is not None
+    assert len(packed) < len(TEXT) / 5
+    assert unpack(packed, len(TEXT)) == TEXT
+
+
+def test_sends_that_wait_teach_the_rate_and_turn_compression_on() -> None:
+    link = LinkRate(NEAR)
+    packer = Packer(link, COMPRESS_AUTOMATICALLY)
+    for _ in range(20):
+        link.observe(1_000_000, 0.1, backlog=1_000_000)
+    assert 9e6 < link.rate < 12e6
+    assert packer.pack(TEXT) is not None
+
+
+def test_sends_that_never_wait_turn_compression_off_unless_a_buffer_swallowed_them() -> None:
+    swallowed, free = LinkRate(DISTANT), LinkRate(DISTANT)
+    for _ in range(200):
+        swallowed.observe(1_000_000, 0.0001, backlog=5_000_000)
+        free.observe(1_000_000, 0.0001, backlog=0)
+    assert swallowed.rate == LinkRate(DISTANT).rate
+    assert Packer(free, COMPRESS_AUTOMATICALLY).pack(TEXT) is None
+
+
+def test_noise_is_sent_as_it_is_and_seldom_tried() -> None:
+    packer = Packer(LinkRate(DISTANT), 3)
+    tries = 0
+    for _ in range(200):
+        before = packer.attempts
+        assert packer.pack(NOISE) is None
+        tries += packer.attempts - before
+    assert tries <= 200 / MAX_SKIP + 6
+    while packer.pack(TEXT) is None:
+        assert packer.attempts <= tries + 1
+
+
+def test_a_level_of_the_users_is_kept_and_none_means_none() -> None:
+    assert Packer(LinkRate(NEAR), 5).pack(TEXT) is not None
+    assert Packer(LinkRate(DISTANT), COMPRESS_NOTHING).pack(TEXT) is None
+
+
+@given(st.binary(min_size=1, max_size=5000), st.sampled_from([1, 3, 9, 19]))
+def test_round_trip(data: bytes, level: int) -> None:
+    packed = Packer(LinkRate(NEAR), level).pack(data)
+    assert packed is None or unpack(packed, len(data)) == data
+
+
+def test_a_bomb_is_refused_before_it_grows() -> None:
+    with pytest.raises(ProtocolError, match="at most 1000"):
+        unpack(zstandard.ZstdCompressor().compress(bytes(10_000_000)), 1000)
+    unsized = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(500))
+    with pytest.raises(ProtocolError):
+        unpack(unsized, 1000)
+    lying = bytearray(zstandard.ZstdCompressor().compress(bytes(10_000_000)))
+    struct.pack_into("<I", lying, 5, 900)
+    with pytest.raises(ProtocolError):
+        unpack(bytes(lying), 1000)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        unpack(data, 1 << 20)
