@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from parasync.config import SEGMENT_BYTES
+from parasync.config import INLINE_BYTES, SEGMENT_BYTES
 from parasync.kernels import ChunkTable, FingerprintKey, Merger, Segment
 from parasync.pipeline import Scope
 
@@ -227,6 +227,26 @@ class ChunkingPool:
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+class InlineChunker:
+    """Chunks small files on the caller's thread. One owner at a time; its buffer is made when first needed."""
+
+    def __init__(self, key: FingerprintKey) -> None:
+        self._key = key
+        self._segment: Segment | None = None
+
+    def chunk(self, fd: int, table: ChunkTable) -> None:
+        """Fill the table of a file of `INLINE_BYTES` at most.
+
+        Raises:
+            OSError: a read failed.
+            EOFError: the file is shorter than the table's size.
+        """
+        if self._segment is None:
+            self._segment = Segment(INLINE_BYTES)
+        self._segment.scan_file(self._key, table.average, fd, 0, table.size)
+        Merger(self._key, table).merge(self._segment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,10 @@ SEGMENT_BYTES = 8 * MIB
 """One worker's extent: large enough that a merge per segment is noise, small enough that the first
 batch of chunks leaves after a few milliseconds and that memory does not grow with the file."""
 
+INLINE_BYTES = 1 * MIB
+"""Files up to this size are chunked, matched and copied by the thread that meets them: handing them to another one
+costs more than the work."""
+
 LITERAL_BYTES = 1 * MIB
 """Piece of literal data per frame: amortises the frame, bounds a buffer."""
 SMALL_FILE = DEFAULT_AVERAGE

@@ -128,7 +128,10 @@ class Channel(Generic[T]):
         self._items: deque[tuple[T, int]] = deque()
         self._weight = 0
         self._closed = False
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        # Two conditions on one lock: waking a thread that has nothing to do costs more than most items.
+        self._filled = threading.Condition(lock)
+        self._drained = threading.Condition(lock)
         scope.on_cancel(self._wake)
 
     def put(self, item: T, weight: int = 1) -> None:
@@ -138,22 +141,23 @@ class Channel(Generic[T]):
             Cancelled: if the scope was cancelled.
             ValueError: if the channel was closed.
         """
-        with self._changed:
+        with self._drained:
             while self._items and self._weight + weight > self._capacity:
                 self._scope.check()
-                self._changed.wait()
+                self._drained.wait()
             self._scope.check()
             if self._closed:
                 raise ValueError("put on a closed channel")
             self._items.append((item, weight))
             self._weight += weight
-            self._changed.notify_all()
+            self._filled.notify()
 
     def close(self) -> None:
         """No item follows; readers see the end after the last one. Closing twice is allowed."""
-        with self._changed:
+        with self._filled:
             self._closed = True
-            self._changed.notify_all()
+            self._filled.notify_all()
+            self._drained.notify_all()
 
     def get(self) -> T:
         """The next item.
@@ -162,16 +166,17 @@ class Channel(Generic[T]):
             Cancelled: if the scope was cancelled.
             EOFError: when the channel is closed and empty.
         """
-        with self._changed:
+        with self._filled:
             while not self._items:
                 self._scope.check()
                 if self._closed:
                     raise EOFError
-                self._changed.wait()
+                self._filled.wait()
             self._scope.check()
             item, weight = self._items.popleft()
             self._weight -= weight
-            self._changed.notify_all()
+            # All, because the next waiting item may be too heavy where another one fits.
+            self._drained.notify_all()
             return item
 
     def __iter__(self) -> Iterator[T]:
@@ -181,12 +186,13 @@ class Channel(Generic[T]):
 
     def empty(self) -> bool:
         """Whether nothing waits now; for a single reader that has something better to do than wait."""
-        with self._changed:
+        with self._filled:
             return not self._items
 
     def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+        with self._filled:
+            self._filled.notify_all()
+            self._drained.notify_all()
 
 
 class Window:

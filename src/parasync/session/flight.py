@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from parasync.chunking import ChunkingPool
+from parasync.chunking import ChunkingPool, InlineChunker
 from parasync.config import FILES_IN_FLIGHT
 from parasync.errors import FileError, ProtocolError, describe_os_error
 from parasync.kernels import FingerprintKey
@@ -41,6 +41,8 @@ class Flight:
         self._open = 0
         self._failed: set[int] = set()
         self._lock = threading.Lock()
+        self._admission = threading.RLock()
+        self._inline = InlineChunker(key)
 
     def start(self, root: Callable[[], Root], basis: ChunkingPool, poke: Callable[[IncomingFile], None]) -> None:
         """Where files go, who chunks their bases, and whom to tell when one has grown."""
@@ -214,17 +216,22 @@ class Flight:
 
     def _admit(self) -> None:
         """Open the next files that are wanted as a delta, as many as may be in flight."""
-        while True:
-            with self._lock:
-                if not self._waiting or self._open >= FILES_IN_FLIGHT:
-                    return
+        # One at a time: who finds nothing to admit may tell the sender of a free place, and the file that is to take it
+        # must be open by then.
+        with self._admission:
+            while (file := self._next_waiting()) is not None:
+                try:
+                    file.open_delta(self._root(), self._key, self._inline, self._basis, self._poke)
+                except OSError as error:
+                    with self._lock:
+                        self._open -= 1
+                    self.fail(file, error)
+
+    def _next_waiting(self) -> IncomingFile | None:
+        with self._lock:
+            while self._waiting and self._open < FILES_IN_FLIGHT:
                 file = self._waiting.popleft()
-                if file.stage is Stage.CLOSED:
-                    continue
-                self._open += 1
-            try:
-                file.open_delta(self._root(), self._key, self._basis, self._poke)
-            except OSError as error:
-                with self._lock:
-                    self._open -= 1
-                self.fail(file, error)
+                if file.stage is not Stage.CLOSED:
+                    self._open += 1
+                    return file
+        return None

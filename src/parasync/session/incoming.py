@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from enum import Enum
 
-from parasync.chunking import ChunkingJob, ChunkingPool
-from parasync.config import HOPELESS_BYTES, default_average
+from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
+from parasync.config import HOPELESS_BYTES, INLINE_BYTES, default_average
 from parasync.errors import ProtocolError, display
 from parasync.kernels import ChunkTable, FingerprintKey
 from parasync.matching import Answer, BasisSide, Matching
@@ -67,7 +67,12 @@ class IncomingFile:
     # -- opening: the planner's thread, or the one that admits the file -----------------------
 
     def open_delta(
-        self, root: Root, key: FingerprintKey, pool: ChunkingPool, grown: Callable[[IncomingFile], None]
+        self,
+        root: Root,
+        key: FingerprintKey,
+        inline: InlineChunker,
+        pool: ChunkingPool,
+        grown: Callable[[IncomingFile], None],
     ) -> None:
         """Open basis and new file, and start Phase I on the basis.
 
@@ -90,7 +95,14 @@ class IncomingFile:
             basis.give_up()
             grown(self)
 
-        if basis.table.size:
+        if 0 < basis.table.size <= INLINE_BYTES:
+            try:
+                inline.chunk(self._basis_fd, basis.table)
+            except (OSError, EOFError) as error:
+                failed(error)
+            else:
+                indexed(0, len(basis.table), True)
+        elif basis.table.size:
             self._basis_job = ChunkingJob(self._basis_fd, basis.table, indexed, failed)
             pool.submit(self._basis_job)
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple
 
-from parasync.chunking import ChunkingJob, ChunkingPool
+from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
 from parasync.config import LITERAL_BYTES
 from parasync.errors import ProtocolError, describe_os_error, display
 from parasync.kernels import ChunkTable, FingerprintKey, LiteralReader
@@ -113,6 +113,17 @@ class OutgoingFile:
             raise ValueError("only a file that is wanted as a delta is chunked")
         self.job = ChunkingJob(self._fd, self.table, send, failed)
         pool.submit(self.job)
+
+    def chunk_inline(self, chunker: InlineChunker) -> None:
+        """Phase I for this file, at once.
+
+        Raises:
+            OSError: a read failed.
+            EOFError: the file became shorter.
+        """
+        if self.table is None:
+            raise ValueError("only a file that is wanted as a delta is chunked")
+        chunker.chunk(self._fd, self.table)
 
     def start_over(self) -> bool:
         """Stop chunking: the file is to be sent whole, as its second attempt; False if it was that before."""

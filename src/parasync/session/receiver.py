@@ -21,6 +21,7 @@ from parasync.chunking import ChunkingPool
 from parasync.config import (
     COPY_WORKERS,
     FAST_LINK_SECONDS,
+    INLINE_BYTES,
     LITERAL_BUFFERS,
     LITERAL_BYTES,
     MAX_FRAME,
@@ -30,7 +31,7 @@ from parasync.errors import ProtocolError
 from parasync.kernels import FingerprintKey
 from parasync.model import Entry
 from parasync.pipeline import Channel, Scope
-from parasync.reconstruction import BufferPool, Reconstruction, WriterPool
+from parasync.reconstruction import BufferPool, Outcome, Reconstruction, WriterPool
 from parasync.session.compression import unpack
 from parasync.session.connection import Connection, send_spans, unexpected
 from parasync.session.context import Context
@@ -192,8 +193,9 @@ class Receiver:
             return
         outcome = file.end(fingerprint, rebuilt, self._key)
         self._poke(file)
-        # Committing waits for the disk, so a writer does it.
-        self._literals.submit(partial(self._flight.settle, file, rebuilt, outcome), 1)
+        if outcome is not Outcome.PENDING:
+            # Committing waits for the disk, so a writer does it.
+            self._literals.submit(partial(self._flight.settle, file, rebuilt, outcome), 1)
 
     def _on_file_failed(self, header: Header) -> None:
         failed = codec.decode_failed(self._connection.payload(header))
@@ -252,6 +254,9 @@ class Receiver:
             # Wants first: the sender can read and send while the copies are made here.
             for part in _parts(answer.wants, MAX_BATCH * EXTENT_BYTES):
                 self._connection.send(FrameType.WANTS, part, file=file.index, count=len(part) // EXTENT_BYTES)
+            if answer.copies and file.entry.size <= INLINE_BYTES:
+                self._write_copies(file, rebuilt, answer.copies)
+                continue
             for part in _parts(answer.copies, COPIES_PER_TASK * COPY_RECORD):
                 self._copies.submit(partial(self._write_copies, file, rebuilt, part), len(part))
 

@@ -18,12 +18,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from parasync.chunking import ChunkingPool
+from parasync.chunking import ChunkingPool, InlineChunker
 from parasync.config import (
     COMPRESS_NOTHING,
     ENTRIES_IN_FLIGHT,
     ENTRY_BATCH,
     FILES_IN_FLIGHT,
+    INLINE_BYTES,
     SMALL_BATCH_BYTES,
     SMALL_BATCH_FILES,
     SMALL_WHOLE,
@@ -190,6 +191,7 @@ class Sender:
         link = LinkRate(self._connection.stream.round_trip)
         level = self._compression if terms.zstd else COMPRESS_NOTHING
         self._packer = Packer(link, level)
+        self._inline = InlineChunker(key)
         self._pool = ChunkingPool(self._scope, key, self._threads, name="target")
         literals = LiteralSender(
             self._connection, key, Packer(link, level), self._scope.span, self._fail, self._on_literals
@@ -333,6 +335,13 @@ class Sender:
             self._files[needed.number] = file
         if file.table is None:
             self._literals.put(LiteralTask(file, _whole(file.size), whole=True))
+        elif file.size <= INLINE_BYTES:
+            try:
+                file.chunk_inline(self._inline)
+            except (OSError, EOFError) as error:
+                self._fail(file, error)
+            else:
+                self._send_chunks(file, file.table, 0, len(file.table), True)
         else:
             file.chunk(self._pool, partial(self._send_chunks, file, file.table), partial(self._fail, file))
 
