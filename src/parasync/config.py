@@ -62,7 +62,7 @@ FILES_IN_FLIGHT = 64
 """Files between need and commit, per session: bounds descriptors and chunk tables on both sides."""
 ENTRY_BATCH = 1024
 """Entries per frame: about 64 KiB."""
-ENTRIES_IN_FLIGHT = 64 * ENTRY_BATCH
+ENTRIES_IN_FLIGHT = 16 * ENTRY_BATCH
 """Entries the sender may have sent without the receiver's answer: bounds the sender's memory."""
 
 MAX_FRAME = 4 * MIB
@@ -76,7 +76,8 @@ HANDSHAKE_SECONDS = 20.0
 CONNECT_SECONDS = 20.0
 STALL_SECONDS = 60.0
 """No byte in either direction for this long, keep-alives included, ends a session."""
-KEEPALIVE_SECONDS = 15.0
+KEEPALIVE_SECONDS = 2.0
+"""A side that has nothing to say says so this often; a peer's --timeout should be some times longer."""
 
 
 def default_average(size: int) -> int:
@@ -121,6 +122,7 @@ class Options:
     fsync: bool = False
     timeout: float = STALL_SECONDS
     compression: int = COMPRESS_AUTOMATICALLY
+    average: int = 0
     rsh: str = REMOTE_SHELL
     remote_path: str = REMOTE_COMMAND
 
@@ -132,6 +134,8 @@ class Options:
                 f"compression level {self.compression} is out of range: use 1 to {MAX_COMPRESS_LEVEL}, 0 for none, "
                 f"{COMPRESS_AUTOMATICALLY} for what suits the link"
             )
+        if self.average:
+            check_average(self.average)
         if not 0 < self.timeout <= 86400:
             raise UsageError(f"--timeout {self.timeout} is out of range: use seconds up to 86400")
 

@@ -17,6 +17,7 @@ from parasync.errors import FileError, SelectionError, UsageError, describe_os_e
 
 if TYPE_CHECKING:
     from parasync.chunking import ChunkReport
+    from parasync.kernels import ChunkTable
 
 DEFAULT_KEY = bytes(range(32))
 """Fixed, so that digests of two runs, kernels or machines can be compared. Syncs use a secret one."""
@@ -42,12 +43,21 @@ Examples:
     metavar="BYTES",
     help="What one thread reads and scans at a time; does not change the chunks.",
 )
+@click.option(
+    "--average",
+    type=int,
+    default=0,
+    metavar="BYTES",
+    help="Average chunk size, a power of two; by file size unless given.",
+)
 @click.option("--kernel", metavar="NAME", help="Use this kernel (see parasync doctor); does not change the chunks.")
 @click.option(
     "--key", metavar="HEX", help="Key of the fingerprints: 32 hexadecimal digits or more; a fixed one unless given."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(*, file: bytes, threads: int, segment_size: int, kernel: str | None, key: str | None, as_json: bool) -> int:
+def command(
+    *, file: bytes, threads: int, segment_size: int, average: int, kernel: str | None, key: str | None, as_json: bool
+) -> int:
     """Cut FILE into content-defined chunks, as a sync would, and tell their sizes and the speed.
 
     The digest depends on every chunk's length and fingerprint: the same for any number of threads, kernel and CPU.
@@ -55,13 +65,15 @@ def command(*, file: bytes, threads: int, segment_size: int, kernel: str | None,
     from parasync.chunking import chunk_file  # noqa: PLC0415
     from parasync.kernels import active_kernel, fingerprint_key, select_kernel  # noqa: PLC0415
 
-    workers = Options(threads=threads).workers
+    workers = Options(threads=threads, average=average).workers
     secret = DEFAULT_KEY if key is None else parse_key(key)
     if kernel is not None:
         select_kernel(kernel)
     with open_file(file) as (fd, size):
         try:
-            report = chunk_file(fd, size, fingerprint_key(secret), default_average(size), workers, segment_size)
+            report = chunk_file(
+                fd, size, fingerprint_key(secret), average or default_average(size), workers, segment_size
+            )
         except OSError as error:
             raise FileError(describe_os_error("read", file, error)) from error
         except EOFError as error:
@@ -114,7 +126,7 @@ def open_file(path: bytes) -> Iterator[tuple[int, int]]:
 def measure(report: ChunkReport, size: int) -> dict[str, int | float]:
     """Counts and sizes in bytes, seconds, and 10^9 bytes per second."""
     table = report.table
-    lengths = [table.chunk(number)[1] for number in range(len(table))]
+    lengths = _lengths(table)
     return {
         "chunks": len(lengths),
         "mean": round(size / len(lengths), 1) if lengths else 0.0,
@@ -124,6 +136,15 @@ def measure(report: ChunkReport, size: int) -> dict[str, int | float]:
         "seconds": round(report.seconds, 6),
         "gb_per_s": round(size / report.seconds / 1e9, 3) if report.seconds else 0.0,
     }
+
+
+def _lengths(table: ChunkTable) -> memoryview[int]:
+    """Every chunk's length, out of the columns as they go over the wire."""
+    count = len(table)
+    columns = memoryview(table.encode(0, count))
+    if table.average * 3 // 2 <= 0xFFFF:
+        return columns[: 2 * count].cast("H")
+    return columns[: 4 * count].cast("I")
 
 
 def print_facts(facts: dict[str, object], size: int) -> None:

@@ -14,6 +14,7 @@ class Terms(NamedTuple):
 
     key: bytes
     zstd: bool
+    files_in_flight: int
 
 
 class Context(NamedTuple):

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from parasync.chunking import ChunkingPool, InlineChunker
-from parasync.config import FILES_IN_FLIGHT
+from parasync.config import FILES_IN_FLIGHT, Options
 from parasync.errors import FileError, ProtocolError, describe_os_error
 from parasync.kernels import FingerprintKey
 from parasync.model import Need
@@ -30,12 +30,14 @@ class Flight:
     Any thread may call; those that may send are not for the receiving thread.
     """
 
-    def __init__(self, scope: Scope, connection: Connection, key: FingerprintKey, ledger: Ledger, fsync: bool) -> None:
+    def __init__(
+        self, scope: Scope, connection: Connection, key: FingerprintKey, ledger: Ledger, options: Options
+    ) -> None:
         self._scope = scope
         self._connection = connection
         self._key = key
         self._ledger = ledger
-        self._fsync = fsync
+        self._options = options
         self._files: dict[int, IncomingFile] = {}
         self._waiting: deque[IncomingFile] = deque()
         self._open = 0
@@ -54,7 +56,7 @@ class Flight:
 
     def add(self, plans: Sequence[Plan]) -> list[NeedItem]:
         """Take these files over; what to tell the sender of them. Those in the window are open when this returns."""
-        files = [IncomingFile(plan.number, plan.entry, plan.path, plan.need) for plan in plans]
+        files = [IncomingFile(plan.number, plan.entry, plan.path, plan.need, self._options.average) for plan in plans]
         self._ledger.expect(len(files))
         with self._lock:
             for file in files:
@@ -185,7 +187,7 @@ class Flight:
     def _commit(self, file: IncomingFile) -> None:
         try:
             with self._scope.span("commit"):
-                file.commit(self._fsync)
+                file.commit(self._options.fsync)
         except OSError as error:
             self.fail(file, error)
             return

@@ -57,7 +57,7 @@ def push(
     def handshake() -> Terms:
         welcome = _receive_welcome(connection, context, asked)
         _check_key(welcome.key)
-        return Terms(welcome.key, ZSTD in welcome.features)
+        return Terms(welcome.key, ZSTD in welcome.features, welcome.files_in_flight)
 
     return Sender(connection, sources, failures, context, handshake).run()
 
@@ -96,6 +96,7 @@ def new_hello(
         whole_file=options.whole_file,
         fsync=options.fsync,
         compression=options.compression,
+        average=options.average,
         key=b"" if push else new_key(),
         trace=context.tracer is not OFF,
         software=f"parasync {__version__}",
@@ -128,6 +129,7 @@ def answer(stream: Stream, find: Callable[[Hello], Place], threads: int, monitor
         whole_file=hello.whole_file,
         fsync=hello.fsync,
         compression=hello.compression,
+        average=hello.average,
     )
     context = Context(options, monitor, Tracer() if hello.trace else OFF, hello.trace)
     try:
@@ -167,7 +169,8 @@ def _answer_pull(
     sources, failures = _open_sources(hello, place)
     single_file = not failures and is_single_file(sources)
     connection.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
-    session = Sender(connection, sources, failures, context, lambda: Terms(hello.key, ZSTD in hello.features))
+    terms = Terms(hello.key, ZSTD in hello.features, hello.files_in_flight)
+    session = Sender(connection, sources, failures, context, lambda: terms)
     return session, [source.root for source in sources]
 
 

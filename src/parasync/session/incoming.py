@@ -41,12 +41,12 @@ class IncomingFile:
     threads that the method names.
     """
 
-    def __init__(self, index: int, entry: Entry, path: bytes, need: Need) -> None:
+    def __init__(self, index: int, entry: Entry, path: bytes, need: Need, average: int) -> None:
         self.index = index
         self.entry = entry
         self.path = path
         self.need = need
-        self.average = default_average(entry.size)
+        self.average = average or default_average(entry.size)
         self.stage = Stage.WAITING
         self.retried = False
         self.claimed = False

@@ -78,7 +78,8 @@ class Ledger:
         """`files` of the outstanding ones are committed or failed, and the sender was told."""
         with self._changed:
             self._outstanding -= files
-            self._changed.notify_all()
+            if not self._outstanding and self._planned:
+                self._changed.notify_all()
 
     def planned(self) -> None:
         """Every entry was looked at: no more files will be outstanding."""

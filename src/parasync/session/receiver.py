@@ -103,7 +103,7 @@ class Receiver:
                 self._copies = WriterPool(scope, COPY_WORKERS, COPY_QUEUE_BYTES, "copy")
                 self._literals = WriterPool(scope, 1, WRITE_QUEUE_BYTES, "literal")
                 self._basis = ChunkingPool(scope, self._key, self._options.workers, name="basis")
-                self._flight = flight = Flight(scope, self._connection, self._key, self._ledger, self._options.fsync)
+                self._flight = flight = Flight(scope, self._connection, self._key, self._ledger, self._options)
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
         finally:
             if flight is not None:

@@ -104,7 +104,6 @@ class Sender:
                 self._scope = scope
                 self._connection.watch(scope, self._tracer)
                 self._unanswered = Window(scope, ENTRIES_IN_FLIGHT)
-                self._in_flight = Window(scope, FILES_IN_FLIGHT)
                 # Bounded by the entries in flight; the receiving thread must not wait here.
                 self._needed: Channel[Needed] = Channel(scope, 2 * ENTRIES_IN_FLIGHT)
                 self._literals: Channel[LiteralTask] = Channel(scope, 1 << 62)
@@ -188,6 +187,7 @@ class Sender:
 
     def _start_content(self, terms: Terms) -> None:
         self._key = key = fingerprint_key(terms.key)
+        self._in_flight = Window(self._scope, min(FILES_IN_FLIGHT, terms.files_in_flight))
         link = LinkRate(self._connection.stream.round_trip)
         level = self._compression if terms.zstd else COMPRESS_NOTHING
         self._packer = Packer(link, level)

@@ -194,9 +194,18 @@ def decode_hello(payload: Buffer) -> Hello:
     """
     hello = _decode(Hello, payload, "greeting")
     _check_key(hello.key, given=not hello.push)
+    if hello.average:
+        _check_average(hello.average, "greeting")
     if not all(word.isprintable() for word in (hello.module, hello.software, *hello.features)):
         raise ProtocolError("malformed greeting: control characters in a name")
     return hello
+
+
+def _check_average(average: int, what: str) -> None:
+    try:
+        check_average(average)
+    except UsageError as error:
+        raise ProtocolError(f"{what}: {error}") from None
 
 
 def encode_welcome(welcome: Welcome) -> bytes:
@@ -273,10 +282,7 @@ def decode_needs(payload: Buffer) -> list[NeedItem]:
         if len(item.fingerprint) != (FINGERPRINT_BYTES if item.need is Need.COMPARE else 0):
             raise ProtocolError(f"need of entry {item.index}: a fingerprint of {len(item.fingerprint)} bytes")
         if item.average or item.need is Need.DELTA:
-            try:
-                check_average(item.average)
-            except UsageError as error:
-                raise ProtocolError(f"need of entry {item.index}: {error}") from None
+            _check_average(item.average, f"need of entry {item.index}")
     return items
 
 

@@ -7,7 +7,16 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
-from parasync.config import COMPRESS_AUTOMATICALLY, FILES_IN_FLIGHT, KIB, MAX_COMPRESS_LEVEL, MAX_FRAME, MAX_PATH, MIB
+from parasync.config import (
+    COMPRESS_AUTOMATICALLY,
+    FILES_IN_FLIGHT,
+    KIB,
+    MAX_AVERAGE,
+    MAX_COMPRESS_LEVEL,
+    MAX_FRAME,
+    MAX_PATH,
+    MIB,
+)
 from parasync.model import Entry, Kind, Need
 from parasync.tracing import Span
 
@@ -133,6 +142,7 @@ Index = Annotated[int, Meta(ge=0, lt=NO_FILE)]
 Counter = Annotated[int, Meta(ge=0, lt=1 << 62)]
 Moment = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
 Compression = Annotated[int, Meta(ge=COMPRESS_AUTOMATICALLY, le=MAX_COMPRESS_LEVEL)]
+Average = Annotated[int, Meta(ge=0, le=MAX_AVERAGE)]
 Key = Annotated[bytes, Meta(max_length=KEY_BYTES)]
 Fingerprint = Annotated[bytes, Meta(min_length=FINGERPRINT_BYTES, max_length=FINGERPRINT_BYTES)]
 Features = Annotated[list[Word], Meta(max_length=MAX_FEATURES)]
@@ -154,6 +164,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     whole_file: bool = False  # [hello.whole_file] ask for no delta
     fsync: bool = False  # [hello.fsync]
     compression: Compression = COMPRESS_AUTOMATICALLY  # [hello.compression] pull: of the server's literals
+    average: Average = 0  # [hello.average] push: of the chunks the receiver asks for; 0: as it sees fit
     trace: bool = False  # [hello.trace] the server is to send its spans before FINISH or BYE
     key: Key = b""  # [hello.key] pull: the session's key
     software: Word = ""  # [hello.software]

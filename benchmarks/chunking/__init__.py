@@ -1,0 +1,1 @@
+"""Phase I measured: this project's kernels beside other chunkers, hard inputs, and what is serial."""
