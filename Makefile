@@ -5,22 +5,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUILT := $(VENV)/.built
 LINTERS := $(VENV)/.linters
-NATIVE := $(shell find native -type f) CMakeLists.txt pyproject.toml
+NATIVE := $(shell find native -type f -not -path 'native/tests/*') CMakeLists.txt pyproject.toml
 ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format build bench docs clean
+.PHONY: help demo test native-test arm-test lint format build bench docs clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(BUILT) ## sync real files over loopback, show what was reused and sent, verify every byte
 	@$(BIN)/python tools/demo.py $(ARGS)
 
 test: $(BUILT) ## run the tests; ARGS="-k NAME" for some of them
 	@$(BIN)/python -m pytest $(ARGS)
+
+native-test: $(BUILT) ## test every kernel of this CPU without Python
+	@$(BIN)/python native/tests/run.py
+
+arm-test: $(BUILT) ## the same for the kernels of ARM64: cross-compiled, under emulation
+	@$(BIN)/python native/tests/run.py --arm
 
 lint: $(BUILT) $(LINTERS) ## check style, types and layers
 	$(BIN)/ruff check

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,18 @@ def one_error(text: str) -> str:
     assert len(lines) == 1, text
     assert lines[0].startswith("parasync: ")
     return lines[0].removeprefix("parasync: ")
+
+
+def read_terminal(leader: int) -> bytes:
+    """What was written to a pseudo-terminal and not read yet, after its other side was closed; closes it.
+
+    The kernel passes it on piece by piece, so that one read may find only the first.
+    """
+    shown = b""
+    with open(leader, "rb", buffering=0) as file, suppress(OSError):  # EIO is the end
+        while piece := file.read(4096):
+            shown += piece
+    return shown
 
 
 def events(text: str) -> list[dict[str, Any]]:

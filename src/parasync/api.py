@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-from parasync.config import CONNECT_SECONDS, Options
+from parasync.config import COMPRESS_NOTHING, CONNECT_SECONDS, Options
 from parasync.errors import PartialTransferError, UsageError
 from parasync.location import Location, parse
 from parasync.model import Failure, Monitor, Report
@@ -19,6 +20,7 @@ from parasync.transport.stream import Stream
 from parasync.transport.tcp import connect
 from parasync.tree.destination import Destination, open_destination
 from parasync.tree.scan import Source, is_single_file, open_source
+from parasync.wire.codec import MAGIC
 from parasync.wire.messages import Finish, Hello
 
 __all__ = ["sync"]
@@ -35,10 +37,12 @@ def sync(
 ) -> Report:
     """Make `destination` hold what `sources` hold, moving as few bytes as possible.
 
-    Either side may be `parasync://HOST[:PORT]/MODULE[/PATH]`; trailing slashes
-    mean what they mean to rsync. Paths that fail do not stop the others: they
-    are in the report, whose status is then "partial" or "vanished". A `Tracer`
-    gets the spans of both sides.
+    Either side may be `[USER@]HOST:PATH`, which is reached by ssh, or
+    `parasync://HOST[:PORT]/MODULE[/PATH]`; trailing slashes mean what they mean
+    to rsync. Paths that fail do not stop the others: they are in the report,
+    whose status is then "partial" or "vanished". The event "connected" says
+    that the other side is there; until then ssh may be talking to the user.
+    A `Tracer` gets the spans of both sides.
 
     Raises:
         ParaSyncError: nothing more could be done; the subclass says what kind of trouble it was.
@@ -63,7 +67,7 @@ def sync(
 
 def _push(froms: list[Location], to: Location, context: Context) -> Finish:
     if any(source.host for source in froms):
-        raise UsageError("source and destination are both on servers: run the sync on one of these hosts")
+        raise UsageError("source and destination are both on other hosts: run the sync on one of these")
     sources, failures = _open_sources(froms)
     try:
         hello = new_hello(
@@ -75,7 +79,7 @@ def _push(froms: list[Location], to: Location, context: Context) -> Finish:
             many=len(froms) > 1,
             context=context,
         )
-        stream = _connect(to, context.options)
+        stream = _connect(to, context)
         try:
             finish = push(stream, hello, sources, failures, context)
         finally:
@@ -88,7 +92,7 @@ def _push(froms: list[Location], to: Location, context: Context) -> Finish:
 
 def _pull(froms: list[Location], to: Location, context: Context) -> Finish:
     if any(source.server != froms[0].server for source in froms):
-        raise UsageError("sources on different servers or modules: run one sync for each")
+        raise UsageError("sources on different hosts or modules: run one sync for each")
     hello = new_hello(
         push=False,
         module=froms[0].module,
@@ -104,7 +108,7 @@ def _pull(froms: list[Location], to: Location, context: Context) -> Finish:
         opened.append(open_destination(to.path, None, single_file, len(froms) > 1, context.options.dry_run))
         return opened[0]
 
-    stream = _connect(froms[0], context.options)
+    stream = _connect(froms[0], context)
     try:
         return pull(stream, hello, destination, context)
     finally:
@@ -116,6 +120,8 @@ def _pull(froms: list[Location], to: Location, context: Context) -> Finish:
 
 def _local(froms: list[Location], to: Location, context: Context) -> Finish:
     """Both roles in this process: the same engine over a pair of streams in memory."""
+    # Nothing leaves the memory; sends that wait for a slow disk would look like a slow link.
+    context = context._replace(options=replace(context.options, compression=COMPRESS_NOTHING))
     if any(source.host for source in froms):
         raise UsageError("local and remote sources cannot be mixed: run one sync for each")
     sources, failures = _open_sources(froms)
@@ -131,6 +137,7 @@ def _local(froms: list[Location], to: Location, context: Context) -> Finish:
             context=context,
         )
         here, there = memory_pair()
+        context.monitor.emit("connected")
         with Scope("local") as scope:
             scope.on_cancel(here.abort)
 
@@ -170,9 +177,16 @@ def _open_sources(froms: list[Location]) -> tuple[list[Source], list[Failure]]:
     return sources, failures
 
 
-def _connect(location: Location, options: Options) -> Stream:
+def _connect(location: Location, context: Context) -> Stream:
+    options = context.options
+    if location.is_ssh:
+        from parasync.transport.ssh import Shell, SshStream  # noqa: PLC0415 - other syncs start no process
+
+        shell = Shell.parse(location.host, options.rsh, options.remote_path)
+        return SshStream(shell, MAGIC, lambda: context.monitor.emit("connected"), options.timeout)
     stream = connect(location.host, location.port, min(CONNECT_SECONDS, options.timeout))
     stream.idle_timeout = options.timeout
+    context.monitor.emit("connected")
     return stream
 
 

@@ -1,4 +1,4 @@
-"""The server: an accept loop, modules (named roots), limits."""
+"""The server: an accept loop, modules (named roots), limits; or a single session for a remote shell."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from parasync.errors import (
 from parasync.model import Monitor
 from parasync.pipeline import Cancelled
 from parasync.session.handshake import Place, answer
+from parasync.transport.pipe import standard_stream
 from parasync.transport.stream import Stream
 from parasync.transport.tcp import Listener
 from parasync.tree.safepath import Root
@@ -183,6 +184,30 @@ class Server:
         for place in self._modules.values():
             if place.root is not None:
                 place.root.close()
+
+
+def serve_stdio() -> None:
+    """One session over standard input and output, with all that this user may do: what a remote shell starts.
+
+    There are no modules; relative paths begin in the working directory.
+
+    Raises:
+        ParaSyncError: what ended the session early. The client knows, except of ConnectionLostError
+            and DeadlineError.
+    """
+    stream = standard_stream("the client")
+    try:
+        answer(stream, _anywhere, 0, Monitor())
+    except Cancelled:
+        raise ConnectionLostError(f"{stream.name} went away") from None
+    finally:
+        stream.close()
+
+
+def _anywhere(hello: Hello) -> Place:
+    if hello.module:
+        raise StartError(f"no module '{display(hello.module)}' here: name a path of the host")
+    return Place(None, read_only=False)
 
 
 def _log_to_stderr(line: str) -> None:

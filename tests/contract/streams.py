@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from parasync.transport.pipe import PipeStream
+from parasync.transport.ssh import ChildStream
 from parasync.transport.stream import Stream
 from parasync.transport.tcp import Listener, connect
 
 Pair = tuple[Stream, Stream]
 HANG = 30.0
 MIB = 1 << 20
+RELAY = Path(__file__).with_name("relay.py")
 
 
 class Task:
@@ -49,6 +56,30 @@ def tcp_pair() -> Pair:
     server = accepted.result()
     listener.close()
     return client, server
+
+
+def pipe_pair() -> Pair:
+    left_in, right_out = os.pipe()
+    right_in, left_out = os.pipe()
+    return PipeStream(left_in, left_out, "right"), PipeStream(right_in, right_out, "left")
+
+
+def standard_socket_pair() -> Pair:
+    """Sockets as standard input and output, one for both, as some remote shells give them."""
+    left, right = socket.socketpair()
+    return (
+        PipeStream(os.dup(left.fileno()), left.detach(), "right"),
+        PipeStream(os.dup(right.fileno()), right.detach(), "left"),
+    )
+
+
+def child_pair() -> Pair:
+    listener = Listener("127.0.0.1", 0)
+    accepted = Task(listener.accept)
+    child = ChildStream([sys.executable, "-S", str(RELAY), str(listener.address[1])], "child")
+    other = accepted.result()
+    listener.close()
+    return child, other
 
 
 def receive(stream: Stream, size: int) -> bytes:

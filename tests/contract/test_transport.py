@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import array
+import os
 import random
 import signal
 import time
 from collections.abc import Iterator
 
 import pytest
-from streams import HANG, MIB, Pair, Task, receive, stalled, tcp_pair
+from streams import HANG, MIB, Pair, Task, child_pair, pipe_pair, receive, stalled, standard_socket_pair, tcp_pair
 
 from parasync.errors import ConnectionLostError, DeadlineError
+from parasync.transport import pipe, ssh
 from parasync.transport.memory import CAPACITY, COPY_LIMIT, memory_pair
 
+PAIRS = {
+    "memory": memory_pair,
+    "tcp": tcp_pair,
+    "pipe": pipe_pair,
+    "socket": standard_socket_pair,
+    "child": child_pair,
+}
 
-@pytest.fixture(params=[memory_pair, tcp_pair], ids=["memory", "tcp"])
-def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+
+@pytest.fixture(params=PAIRS.values(), ids=PAIRS.keys())
+def pair(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    monkeypatch.setattr(ssh, "EXIT_SECONDS", 1.0)
     left, right = request.param()
     yield left, right
-    left.abort()
-    right.abort()
+    for stream in (left, right):
+        stream.abort()
+    for stream in (left, right):
+        stream.close()
 
 
 # -- bytes ----------------------------------------------------------------------------------
@@ -353,3 +366,41 @@ def test_memory_is_bounded() -> None:
     right.abort()
     with pytest.raises(ConnectionLostError):
         sending.result()
+
+
+# -- pipes only -----------------------------------------------------------------------------
+
+
+def test_a_pipe_knows_what_it_could_not_pass_on_yet() -> None:
+    left, right = pipe_pair()
+    left.send(b"x" * 1000)
+    assert left.backlog == 1000
+    receive(right, 600)
+    assert left.backlog == 400
+    left.close()
+    assert left.backlog == 0
+    right.close()
+
+
+def test_a_peer_that_reads_no_more_is_not_listened_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipe, "HALF_OPEN_SECONDS", 1.0)
+    incoming, still_open = os.pipe()
+    closed, outgoing = os.pipe()
+    stream = pipe.PipeStream(incoming, outgoing, "peer")
+    os.write(still_open, b"last words")
+    os.close(closed)
+    with pytest.raises(ConnectionLostError, match="Broken pipe"):
+        stream.send(b"x")
+    assert receive(stream, 10) == b"last words"
+    with pytest.raises(ConnectionLostError, match="Broken pipe"):
+        receive(stream, 1)
+    stream.close()
+    os.close(still_open)
+
+
+def test_a_program_that_does_not_leave_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh, "EXIT_SECONDS", 0.2)
+    child = ssh.ChildStream(["sh", "-c", "trap '' TERM; printf ready; exec sleep 60"], "child")
+    receive(child, 5)
+    child.close()
+    assert child.exit_code() == -signal.SIGKILL

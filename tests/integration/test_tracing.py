@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import serving
 
 from parasync.api import sync
 from parasync.config import Options
 from parasync.server import Module
 from parasync.tracing import OFF, Span, Tracer
+from support import serving
 
 
 @pytest.fixture

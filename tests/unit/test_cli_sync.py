@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli_support import COMMAND, SUMMARY_KEYS, call, events, one_error
+from cli_support import COMMAND, SUMMARY_KEYS, call, events, one_error, read_terminal
 
 
 @pytest.fixture
@@ -149,6 +149,4 @@ def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(tmp_path: Path, silent_se
         _, err = client.communicate(timeout=60)
     assert client.returncode == 10
     one_error(err.decode())
-    rest = os.read(leader, 65536)
-    os.close(leader)
-    assert b"\x1b[?25h" in rest, "the cursor must be back"
+    assert b"\x1b[?25h" in read_terminal(leader), "the cursor must be back"

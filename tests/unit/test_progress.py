@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli_support import read_terminal
 from parasync.cli.meter import Meter, Reading, figures, human_bytes, human_seconds
 from parasync.cli.output import summary_lines
 from parasync.cli.progress import Bar
@@ -100,8 +101,7 @@ def test_the_bar_shows_its_figures_and_lines_above_it() -> None:
         bar.show(reading)
         bar.print("a line [bold]as it is[/bold]")
         bar.stop()
-        shown = os.read(leader, 65536).decode()
-    os.close(leader)
+    shown = read_terminal(leader).decode()
     assert "50%" in shown
     assert figures(reading) == "500.0 kB of 1.0 MB  2.0 MB/s  ETA 0:09  reused 300.0 kB  sent 200.0 kB"
     assert "ETA 0:09" in shown

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unprivileged import as_nobody, give_away
 
 from parasync.config import MAX_DEPTH, MAX_NAME, MAX_PATH
 from parasync.errors import ProtocolError
 from parasync.tree.safepath import TEMP_PREFIX, Root, check_path, is_temp
+from unprivileged import as_nobody, give_away
 
 AWKWARD = [
     b"-rf",

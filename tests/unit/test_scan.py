@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unprivileged import as_nobody, give_away
 
 from parasync.config import MAX_DEPTH
 from parasync.errors import PartialTransferError, SelectionError, UsageError
 from parasync.model import Entry, Failure, Kind
 from parasync.tree.safepath import HELD_DIRECTORIES, Root
 from parasync.tree.scan import SKIPPED, Source, is_single_file, open_source, scan
+from unprivileged import as_nobody, give_away
 
 
 @pytest.fixture

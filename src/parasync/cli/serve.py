@@ -1,11 +1,13 @@
-"""`parasync serve`: let others push to and pull from named directories."""
+"""`parasync serve`: let others push to and pull from named directories; or serve the one client that started it."""
 
 from __future__ import annotations
+
+import os
 
 import click
 
 from parasync.cli.output import print_line
-from parasync.errors import InterruptedSyncError, UsageError
+from parasync.errors import ConnectionLostError, DeadlineError, InterruptedSyncError, ParaSyncError, UsageError
 
 EPILOG = """\b
 Examples:
@@ -13,6 +15,7 @@ Examples:
   parasync serve --listen [::1]:0 --module pub=/srv/pub:ro --module drop=/srv/drop
 
 The first line printed is "listening on HOST:PORT". Ctrl-C or SIGTERM ends the server.
+For HOST:PATH, `parasync sync` runs `parasync serve --stdio` on HOST by ssh, with the rights of the user there.
 """
 
 
@@ -22,12 +25,11 @@ The first line printed is "listening on HOST:PORT". Ctrl-C or SIGTERM ends the s
     short_help="Serve named directories to other hosts.",
     context_settings={"max_content_width": 112},
 )
-@click.option("--listen", required=True, metavar="HOST:PORT", help="Address to listen on; port 0 picks a free one.")
+@click.option("--listen", metavar="HOST:PORT", help="Address to listen on; port 0 picks a free one.")
 @click.option(
     "--module",
     "modules",
     multiple=True,
-    required=True,
     metavar="NAME=PATH[:ro]",
     help="A directory that clients may use as parasync://HOST:PORT/NAME; :ro forbids pushing. Repeatable.",
 )
@@ -36,8 +38,25 @@ The first line printed is "listening on HOST:PORT". Ctrl-C or SIGTERM ends the s
     is_flag=True,
     help="Listen beyond loopback too. Nothing is encrypted or authenticated yet: whoever connects may read and write.",
 )
-def command(*, listen: str, modules: tuple[str, ...], insecure: bool) -> int:
+@click.option(
+    "--stdio",
+    is_flag=True,
+    help="Serve one client on standard input and output, with all that this user may do: for remote shells.",
+)
+def command(*, listen: str | None, modules: tuple[str, ...], insecure: bool, stdio: bool) -> int:
     """Serve directories under names, for parasync://HOST:PORT/NAME."""
+    if stdio:
+        if listen or modules or insecure:
+            raise UsageError(
+                "--stdio serves whoever started it, no network: leave out --listen, --module and --insecure"
+            )
+        return _serve_stdio()
+    if not listen:
+        raise UsageError("no address to serve on: give --listen HOST:PORT, as in --listen 127.0.0.1:8740")
+    return _serve(listen, modules, insecure)
+
+
+def _serve(listen: str, modules: tuple[str, ...], insecure: bool) -> int:
     from parasync.server import Module, Server  # noqa: PLC0415
 
     server = Server(parse_address(listen), [Module.parse(one) for one in modules], insecure)
@@ -48,6 +67,20 @@ def command(*, listen: str, modules: tuple[str, ...], insecure: bool) -> int:
         raise InterruptedSyncError(f"the server was stopped by {interrupt or 'an interrupt'}") from interrupt
     finally:
         server.stop()
+    return 0
+
+
+def _serve_stdio() -> int:
+    from parasync.server import serve_stdio  # noqa: PLC0415
+
+    if os.isatty(0):
+        raise UsageError("--stdio speaks to a program, not to people: 'parasync sync SRC HOST:DST' runs it on HOST")
+    try:
+        serve_stdio()
+    except (ConnectionLostError, DeadlineError):
+        raise
+    except ParaSyncError as error:
+        return error.exit_code  # the client knows and says it; a second voice on its terminal would not help
     return 0
 
 

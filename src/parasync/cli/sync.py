@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TextIO
 
 import click
 
 from parasync import __version__
 from parasync.cli.output import JsonOutput, Output, TextOutput, print_summary_event
-from parasync.config import STALL_SECONDS, Options
-from parasync.errors import BY_CODE, InterruptedSyncError, ParaSyncError, UsageError
-from parasync.model import Monitor, Report
+from parasync.config import (
+    COMPRESS_AUTOMATICALLY,
+    COMPRESS_NOTHING,
+    MAX_COMPRESS_LEVEL,
+    REMOTE_COMMAND,
+    REMOTE_SHELL,
+    STALL_SECONDS,
+    Options,
+)
+from parasync.errors import BY_CODE, FileError, InterruptedSyncError, ParaSyncError, UsageError, describe_os_error
+from parasync.model import Event, Monitor, Report
 
 EPILOG = """\b
 Examples:
-  parasync sync photos/ parasync://host/backup/photos      push what is in photos
-  parasync sync parasync://host/backup/photos restored     pull
+  parasync sync photos/ me@host:backup/photos              push what is in photos, by ssh
+  parasync sync -e 'ssh -p 2222' host:/etc/hosts restored  pull
+  parasync sync photos/ parasync://host/backup/photos      push to a module of a server
   parasync sync -v disk.img notes /mnt/usb                 local, several sources
 
-SRC and DST are local paths or parasync://HOST[:PORT]/MODULE[/PATH]; the port is 8740 unless given. As with rsync,
-SRC copies the directory itself and SRC/ what is in it. A local name with a colon is given as ./a:b.
+SRC and DST are local paths, [USER@]HOST:PATH (from the home directory there; HOST needs sshd and parasync) or
+parasync://HOST[:PORT]/MODULE[/PATH] (port 8740 unless given). As with rsync, SRC copies the directory itself and
+SRC/ what is in it. A local name with a colon is given as ./a:b.
 """
 
 
@@ -40,6 +52,53 @@ SRC copies the directory itself and SRC/ what is in it. A local name with a colo
     show_default=True,
     metavar="SECONDS",
     help="Give up on a silent peer after this.",
+)
+@click.option(
+    "-e",
+    "--rsh",
+    metavar="COMMAND",
+    default=REMOTE_SHELL,
+    show_default=True,
+    envvar="PARASYNC_RSH",
+    show_envvar=True,
+    help="Remote shell for HOST:PATH, with its options.",
+)
+@click.option(
+    "--remote-path",
+    metavar="COMMAND",
+    default=REMOTE_COMMAND,
+    show_default=True,
+    help="What the remote shell runs there.",
+)
+@click.option(
+    "-z",
+    "--compress",
+    "compression",
+    flag_value=COMPRESS_AUTOMATICALLY,
+    type=int,
+    default=COMPRESS_AUTOMATICALLY,
+    help="Compress where that is faster on the measured link; this is the default.",
+)
+@click.option("--no-compress", "compression", flag_value=COMPRESS_NOTHING, type=int, help="Compress nothing.")
+@click.option(
+    "--compress-level",
+    "level",
+    type=int,
+    metavar="N",
+    help=f"Compress everything at this zstd level, 1 to {MAX_COMPRESS_LEVEL}.",
+)
+@click.option(
+    "--average",
+    type=int,
+    default=0,
+    metavar="BYTES",
+    help="Average chunk size, a power of two; by file size unless given.",
+)
+@click.option(
+    "--trace",
+    metavar="FILE",
+    type=click.Path(path_type=bytes),
+    help="Write what each thread of both sides did when, for ui.perfetto.dev or chrome://tracing.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="List files as they are done.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only (with --json: failures and the summary).")
@@ -70,6 +129,12 @@ def command(
     ignore_times: bool,
     whole_file: bool,
     fsync: bool,
+    rsh: str,
+    remote_path: str,
+    compression: int,
+    level: int | None,
+    average: int,
+    trace: bytes | None,
     verbose: bool,
     quiet: bool,
     as_json: bool,
@@ -79,15 +144,33 @@ def command(
 
     Files are replaced as a whole when they are complete and verified; files only DST has are left alone.
     """
-    monitor = Monitor(lambda event: output.event(event))  # noqa: PLW0108 - the output needs the monitor first
+    shown = ExitStack()
+
+    def listen(event: Event) -> None:
+        if event.name == "connected":  # before that, a bar would paint over ssh's questions
+            shown.enter_context(output)
+        output.event(event)
+
+    monitor = Monitor(listen)
     output: Output = JsonOutput(monitor, verbose, quiet) if as_json else TextOutput(monitor, verbose, quiet, dry_run)
     started = time.monotonic()
     try:
-        with output:
-            options = Options(threads, ignore_times, dry_run, whole_file, fsync, timeout)
+        with shown:
+            options = Options(
+                threads,
+                ignore_times,
+                dry_run,
+                whole_file,
+                fsync,
+                timeout,
+                compression if level is None else level,
+                average,
+                rsh,
+                remote_path,
+            )
             sources, destination = split_locations(locations)
             output.start(sources, destination)
-            report = _sync(sources, destination, options, monitor)
+            report = _sync(sources, destination, options, monitor, trace)
     except BaseException as error:
         if as_json:
             print_summary_event(Report(status_of(error), monitor.totals, seconds=time.monotonic() - started))
@@ -98,10 +181,32 @@ def command(
     raise error_of(report)
 
 
-def _sync(sources: Sequence[bytes], destination: bytes, options: Options, monitor: Monitor) -> Report:
+def _sync(
+    sources: Sequence[bytes], destination: bytes, options: Options, monitor: Monitor, trace: bytes | None
+) -> Report:
     from parasync.api import sync  # noqa: PLC0415
+    from parasync.tracing import OFF, Tracer  # noqa: PLC0415
 
-    return sync(sources, destination, options, monitor)
+    if trace is None:
+        return sync(sources, destination, options, monitor, OFF)
+    tracer = Tracer()
+    # Opened before the work, so that an impossible name is not found out after it.
+    with open_trace(trace) as file:
+        report = sync(sources, destination, options, monitor, tracer)
+        file.write(tracer.chrome("this side", "other side"))
+    return report
+
+
+def open_trace(path: bytes) -> TextIO:
+    """The file for a trace, emptied.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    try:
+        return open(path, "w", encoding="utf-8")
+    except OSError as error:
+        raise FileError(describe_os_error("write trace", path, error)) from error
 
 
 def split_locations(locations: Sequence[bytes]) -> tuple[Sequence[bytes], bytes]:
