@@ -7,6 +7,11 @@
 #include "kernel.hpp"
 #include "parasync/cpu.hpp"
 
+#if defined(PARASYNC_ARM_KERNELS)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace parasync {
 
 namespace {
@@ -50,6 +55,24 @@ std::vector<std::string_view> detect_features() {
     PARASYNC_DETECT("gfni");
     PARASYNC_DETECT("vpclmulqdq");
 #undef PARASYNC_DETECT
+    return found;
+}
+
+#elif defined(PARASYNC_ARM_KERNELS)
+
+constexpr std::string_view kNeonFeatures[] = {"asimd", "pmull"};
+
+constexpr Choice kChoices[] = {
+    PARASYNC_CHOICE(portable, {}),
+    PARASYNC_CHOICE(neon, kNeonFeatures),
+};
+
+// As the operating system tells them, which alone can know.
+std::vector<std::string_view> detect_features() {
+    std::vector<std::string_view> found;
+    const unsigned long capabilities = getauxval(AT_HWCAP);
+    if ((capabilities & HWCAP_ASIMD) != 0) found.emplace_back("asimd");
+    if ((capabilities & HWCAP_PMULL) != 0) found.emplace_back("pmull");
     return found;
 }
 

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "kernel.hpp"
 
@@ -100,6 +101,18 @@ private:
     const Pair quotient_;
     const Vector forward_[2];
 };
+
+// Isa::load_last() where a vector is a single lane.
+template <class Isa>
+typename Isa::Vector load_last_lane(const std::uint8_t* data, std::size_t size, int vector) {
+    constexpr std::size_t kBlock = 16 * Isa::kVectors;
+    const std::size_t begin = 16 * static_cast<std::size_t>(vector) + size;  // less the block: where it begins in `data`
+    if (begin >= kBlock) return Isa::load(data + (begin - kBlock));
+    if (begin <= kBlock - 16) return typename Isa::Vector();
+    alignas(16) std::uint8_t bytes[16] = {};
+    std::memcpy(bytes + (kBlock - begin), data, begin - (kBlock - 16));
+    return Isa::load(bytes);
+}
 
 template <class Isa>
 Fingerprint fold_fingerprint(const FingerprintTables& tables, const std::uint8_t* data, std::size_t size) {

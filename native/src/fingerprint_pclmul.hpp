@@ -6,8 +6,6 @@
 #include <smmintrin.h>
 #include <wmmintrin.h>
 
-#include <cstring>
-
 #include "fingerprint_fold.hpp"
 
 namespace parasync {
@@ -21,12 +19,7 @@ struct PclmulIsa {
     static Vector load(const std::uint8_t* data) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(data)); }
 
     static Vector load_last(const std::uint8_t* data, std::size_t size, int vector) {
-        const std::size_t begin = 16 * static_cast<std::size_t>(vector) + size;  // less 64: where it begins in `data`
-        if (begin >= 64) return load(data + (begin - 64));
-        if (begin <= 48) return Vector();
-        alignas(16) std::uint8_t bytes[16] = {};
-        std::memcpy(bytes + (64 - begin), data, begin - 48);
-        return load(bytes);
+        return load_last_lane<PclmulIsa>(data, size, vector);
     }
 
     static Vector broadcast(const FoldConstants& constants) { return lanes(&constants); }

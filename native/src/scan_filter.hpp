@@ -46,21 +46,33 @@ constexpr NibbleTables nibble_tables(int doubling) {
 //   load(data), exclusive_or(x, y)
 //   Matrix, matrix<doubling>(), map(matrix, x)
 //   delayed<n>(x, before)                 x moved up by n bytes, the gap filled with the end of `before`
-//   target_mask(x)                        one bit per byte that is kFilterTarget
+//   target_mask(x)                        one bit per byte that is kFilterTarget; or, where that is cheaper,
+//   target_mask(vectors)                  the same for all 64 bytes at once
 template <class Isa>
 class VectorFilter {
     using Vector = typename Isa::Vector;
 
 public:
     std::uint64_t next(const std::uint8_t* data) {
-        std::uint64_t mask = 0;
+        constexpr int kSteps = 64 / Isa::kBytes;
+        if constexpr (requires(const Vector(&hashes)[kSteps]) { Isa::target_mask(hashes); }) {
+            Vector hashes[kSteps];
 #pragma GCC unroll 4
-        for (int i = 0; i < 64 / Isa::kBytes; ++i) mask |= step(data + i * Isa::kBytes) << (i * Isa::kBytes % 64);
-        return mask;
+            for (int i = 0; i < kSteps; ++i) hashes[i] = step(data + i * Isa::kBytes);
+            return Isa::target_mask(hashes);
+        } else {
+            std::uint64_t mask = 0;
+#pragma GCC unroll 4
+            for (int i = 0; i < kSteps; ++i) {
+                mask |= Isa::target_mask(step(data + i * Isa::kBytes)) << (i * Isa::kBytes % 64);
+            }
+            return mask;
+        }
     }
 
 private:
-    std::uint64_t step(const std::uint8_t* data) {
+    // h16 of the next bytes.
+    Vector step(const std::uint8_t* data) {
         const Vector h2 = add(Isa::load(data), matrix0_, Isa::load(data - 1));
         const Vector h4 = add(h2, matrix1_, Isa::template delayed<2>(h2, h2_));
         const Vector h8 = add(h4, matrix2_, Isa::template delayed<4>(h4, h4_));
@@ -68,7 +80,7 @@ private:
         h2_ = h2;
         h4_ = h4;
         h8_ = h8;
-        return Isa::target_mask(h16);
+        return h16;
     }
 
     static Vector add(Vector x, const typename Isa::Matrix& matrix, Vector y) {
