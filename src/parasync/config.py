@@ -15,6 +15,8 @@ MIN_AVERAGE = 2 * KIB
 MAX_AVERAGE = 1 * MIB
 DEFAULT_AVERAGE = 8 * KIB
 """The paper's average (ParaSync 4.1)."""
+MANY_CHUNKS = 1 << 22
+"""Chunks of a file above which they are made larger: 70 bytes each on the receiver, 28 on the sender."""
 
 SEGMENT_BYTES = 8 * MIB
 """One worker's extent: large enough that a merge per segment is noise, small enough that the first
@@ -81,12 +83,12 @@ KEEPALIVE_SECONDS = 2.0
 
 
 def default_average(size: int) -> int:
-    """Average chunk size for a file of `size` bytes: 8 KiB up to 8 GiB, then doubling, 1 MiB at most.
+    """Average chunk size for a file of `size` bytes: 8 KiB up to 32 GiB, then doubling, 1 MiB at most.
 
-    Keeps the number of chunks near one million (28 bytes each on either side) for large files.
+    Each doubling halves the memory, and sends a quarter more of an edited file.
     """
     average = DEFAULT_AVERAGE
-    while average < MAX_AVERAGE and size // average > 1 << 20:
+    while average < MAX_AVERAGE and size > average * MANY_CHUNKS:
         average *= 2
     return average
 

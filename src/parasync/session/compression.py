@@ -33,6 +33,8 @@ NEAR_RATE = 1e9
 
 WAITED_SECONDS = 0.001
 """A send that takes longer than this waited for the link, and tells its rate."""
+BUSY_SECONDS = 0.01
+"""Least time over which the rate of a busy link is taken."""
 UNHINDERED = 8
 """So many sends that never wait mean that the link is faster than believed, and the compressor is what limits."""
 GAIN = 1.5
@@ -45,31 +47,52 @@ MAX_SKIP = 32
 
 
 class LinkRate:
-    """What the link takes, bytes per second; learnt by all threads that send."""
+    """What the link takes, bytes per second; learnt by all threads that send.
+
+    A transport that tells its backlog shows the rate itself: as long as there
+    is one, the link is busy, and what left the buffer is what it took. Without
+    that, a send that waits tells the rate.
+    """
 
     def __init__(self, round_trip: float) -> None:
         self._rate = DISTANT_RATE if round_trip > DISTANT_SECONDS else NEAR_RATE
         self._unhindered = 0
+        self._since = 0.0
+        self._passed = 0
+        self._busy = False
         self._lock = threading.Lock()
 
     @property
     def rate(self) -> float:
         return self._rate
 
-    def observe(self, size: int, seconds: float, backlog: int) -> None:
-        """`size` bytes were sent in `seconds`; `backlog` bytes still wait in the transport's buffer."""
+    def observe(self, now: float, size: int, seconds: float, passed: int, backlog: int) -> None:
+        """At `now` a send of `size` bytes ended that took `seconds`.
+
+        `passed` bytes left this side's buffer since the session began, `backlog` still wait in it.
+        """
         with self._lock:
-            if seconds > WAITED_SECONDS:
-                self._rate += LEARNING * (size / seconds - self._rate)
-                self._unhindered = 0
-            elif backlog:
-                # A large buffer takes many sends without a wait, and says nothing about the link.
-                self._unhindered = 0
-            elif (unhindered := self._unhindered + 1) >= UNHINDERED:
-                self._rate *= 1 + LEARNING
-                self._unhindered = 0
-            else:
-                self._unhindered = unhindered
+            if self._busy and now - self._since >= BUSY_SECONDS:
+                self._learn((passed - self._passed) / (now - self._since))
+                self._since, self._passed = now, passed
+            elif not self._busy:
+                self._since, self._passed = now, passed
+                if not backlog:
+                    self._observe_send(size, seconds)
+            self._busy = backlog > 0
+
+    def _observe_send(self, size: int, seconds: float) -> None:
+        if seconds > WAITED_SECONDS:
+            self._learn(size / seconds)
+        elif self._unhindered + 1 >= UNHINDERED:
+            self._rate *= 1 + LEARNING
+            self._unhindered = 0
+        else:
+            self._unhindered += 1
+
+    def _learn(self, rate: float) -> None:
+        self._rate += LEARNING * (rate - self._rate)
+        self._unhindered = 0
 
 
 class _Experience(NamedTuple):
@@ -126,7 +149,9 @@ class Packer:
         """Run `send`, which sends `size` bytes, and learn from how long it takes."""
         start = time.perf_counter()
         send()
-        self._link.observe(size, time.perf_counter() - start, stream.backlog)
+        now = time.perf_counter()
+        backlog = stream.backlog
+        self._link.observe(now, size, now - start, stream.bytes_sent - backlog, backlog)
 
     def _level(self) -> int:
         if self._fixed != COMPRESS_AUTOMATICALLY:
