@@ -29,6 +29,7 @@ def test_portable_is_always_there_and_the_first() -> None:
 
 def test_features_fit_the_kernels() -> None:
     assert ("avx512" in usable_kernels()) <= {"avx512bw", "gfni", "vpclmulqdq"}.issubset(cpu_features())
+    assert ("neon" in usable_kernels()) <= {"asimd", "pmull"}.issubset(cpu_features())
 
 
 def test_selecting_a_kernel(kernel: str) -> None:
