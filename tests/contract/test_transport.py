@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import os
 import random
 import signal
 import time
@@ -13,7 +12,7 @@ import pytest
 from streams import HANG, MIB, Pair, Task, child_pair, pipe_pair, receive, stalled, standard_socket_pair, tcp_pair
 
 from parasync.errors import ConnectionLostError, DeadlineError
-from parasync.transport import pipe, ssh
+from parasync.transport import ssh
 from parasync.transport.memory import CAPACITY, COPY_LIMIT, memory_pair
 
 PAIRS = {
@@ -366,41 +365,3 @@ def test_memory_is_bounded() -> None:
     right.abort()
     with pytest.raises(ConnectionLostError):
         sending.result()
-
-
-# -- pipes only -----------------------------------------------------------------------------
-
-
-def test_a_pipe_knows_what_it_could_not_pass_on_yet() -> None:
-    left, right = pipe_pair()
-    left.send(b"x" * 1000)
-    assert left.backlog == 1000
-    receive(right, 600)
-    assert left.backlog == 400
-    left.close()
-    assert left.backlog == 0
-    right.close()
-
-
-def test_a_peer_that_reads_no_more_is_not_listened_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipe, "HALF_OPEN_SECONDS", 1.0)
-    incoming, still_open = os.pipe()
-    closed, outgoing = os.pipe()
-    stream = pipe.PipeStream(incoming, outgoing, "peer")
-    os.write(still_open, b"last words")
-    os.close(closed)
-    with pytest.raises(ConnectionLostError, match="Broken pipe"):
-        stream.send(b"x")
-    assert receive(stream, 10) == b"last words"
-    with pytest.raises(ConnectionLostError, match="Broken pipe"):
-        receive(stream, 1)
-    stream.close()
-    os.close(still_open)
-
-
-def test_a_program_that_does_not_leave_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh, "EXIT_SECONDS", 0.2)
-    child = ssh.ChildStream(["sh", "-c", "trap '' TERM; printf ready; exec sleep 60"], "child")
-    receive(child, 5)
-    child.close()
-    assert child.exit_code() == -signal.SIGKILL
