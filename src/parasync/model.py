@@ -78,8 +78,9 @@ class Report:
 class Event(NamedTuple):
     """One thing that happened, for progress displays and logs.
 
-    `name` is one of "start", "scanned", "file", "failed", "progress"; `path` is
-    empty where no single path is meant.
+    `name` is one of "start", "connected", "scanned", "file", "made" (a
+    directory or symlink), "skipped" and "failed"; `path` is empty where no
+    single path is meant.
     """
 
     name: str

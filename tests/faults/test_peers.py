@@ -366,6 +366,16 @@ def test_a_server_that_speaks_something_else(tmp_path: Path, preamble: bytes, er
     assert "\n" not in str(outcome[0])
 
 
+def test_a_server_that_hangs_up_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    for _ in range(5):
+        with pushed_to(tmp_path / "file") as (peer, outcome):
+            peer.stream.abort()
+            while not outcome:
+                time.sleep(0.01)
+        assert isinstance(outcome[0], ConnectionLostError)
+
+
 def test_nobody_listens(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"1")
     with socket.socket() as unused:

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from parasync import __version__, kernels
@@ -243,8 +244,12 @@ def _receive_hello(stream: Stream) -> tuple[Hello, Connection]:
 
 def _greet(connection: Connection, hello: Hello) -> int:
     """Say what this client wants; returns when, for the alignment of clocks."""
-    connection.send_preamble()
-    connection.send(FrameType.HELLO, codec.encode_hello(hello))
+    payload = codec.encode_hello(hello)
+    # A server that is full hangs up at once: what it said, or that it is gone, is found out by receiving.
+    with suppress(PeerGone):
+        connection.send_preamble()
+    with suppress(PeerGone):
+        connection.send(FrameType.HELLO, payload)
     return time.monotonic_ns()
 
 
