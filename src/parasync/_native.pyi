@@ -41,7 +41,7 @@ class FingerprintKey:
         """Fingerprint of the data followed by `length` zero bytes."""
 
 class ChunkTable:
-    """Append-only columns of one file's chunks: length u32, fingerprint 16 B, offset u64 (28 bytes a chunk).
+    """Append-only columns of one file's chunks: length, fingerprint, offset, in 21 1/3 bytes a chunk.
 
     Stored in pages that never move: one writer, any number of readers of what is already there.
     """

@@ -98,6 +98,24 @@ def test_cuts_may_lie_at_both_ends_of_the_window(kernel: str, length: int) -> No
             assert native_chunks(data, AVERAGE, segment) == want, (beyond, segment)
 
 
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+def test_a_rest_of_the_maximum_is_the_last_chunk(kernel: str, beyond: int) -> None:
+    """Also where the segment in which it lies, not knowing the file's end, would cut it."""
+    begin = sum(length for length, _ in expected(60_000)[:9])
+    size = begin + MAXIMUM + beyond
+    assert (expected(size)[-1][0] == MAXIMUM) == (beyond == 0)
+    for segment in (size, begin - 1, begin, begin + 1, begin // 2, size - 1, 9000):
+        assert native_chunks(DATA[:size], AVERAGE, segment) == expected(size), segment
+
+
+def test_segments_without_candidates_between_others(kernel: str) -> None:
+    """Forced cuts run through whole segments and meet what the next worker with candidates has found."""
+    data = DATA[:20_000] + bytes(40_001) + DATA[20_000:45_000] + b"\x01" * 30_007 + DATA[:20_000]
+    want = expected_chunks(data, AVERAGE)
+    for segment in (len(data), 30_000, 10_000, 8192, 7001, 4096):
+        assert native_chunks(data, AVERAGE, segment) == want, segment
+
+
 @pytest.mark.parametrize("average", AVERAGES[:6])
 def test_averages(kernel: str, average: int) -> None:
     size = min(len(DATA), 24 * average) - 3

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import threading
 
 import pytest
@@ -114,3 +115,12 @@ def test_inserting_while_matching() -> None:
     end = 1024 * len(rows)
     assert matcher.missing == 0
     assert sorted(all_copies) == [(t, end - 1024 - t, 1024) for t in range(0, end, 1024)]
+
+
+def test_many_are_missed_among_many() -> None:
+    """Some of their buckets are full, so that the search goes on in the next one."""
+    index = BasisIndex(table_of([(1024, fingerprint(i)) for i in range(20_000)]))
+    index.insert(0, 20_000)
+    mixed = random.Random(8).sample(range(40_000), 20_000)
+    target = table_of([(1024, fingerprint(i)) for i in mixed])
+    assert found(index, target) == sum(i < 20_000 for i in mixed)

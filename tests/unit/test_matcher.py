@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from itertools import accumulate
 
 import pytest
@@ -191,3 +192,26 @@ def test_chunks_that_the_table_has_but_the_index_not_yet_may_follow() -> None:
     index.insert(0, 1)
     matcher = ChunkMatcher(table_of(rows(contents)), index, LIMIT)
     assert copies(matcher.match(0, 20)) == [(0, 0, basis.size)]
+
+
+def test_long_stretches_of_hits_and_misses() -> None:
+    """Far more of each than are looked up together."""
+    source = random.Random(12)
+    old = list(range(3000))
+    new: list[int] = []
+    while len(new) < 6000:
+        begin, length = source.randrange(2900), source.choice([1, 2, 20, 700])
+        kind = source.choice(["run", "scattered", "missing"])
+        if kind == "run":
+            new += old[begin : begin + length]
+        elif kind == "scattered":
+            new += source.choices(old, k=length)
+        else:
+            new += range(10_000 + len(new), 10_000 + len(new) + length)
+    old_plan, new_plan = Plan(rows(old)), Plan(rows(new))
+    index = BasisIndex(table_of(old_plan.rows))
+    index.insert(0, len(old))
+    matcher = ChunkMatcher(table_of(new_plan.rows), index, LIMIT)
+    covered = check_copies(matcher.match(0, len(new)), new_plan, old_plan, LIMIT)
+    assert covered == [i for i, content in enumerate(new) if content < 3000]
+    assert check_wants(matcher.take_wants(), new_plan) == [i for i, content in enumerate(new) if content >= 3000]

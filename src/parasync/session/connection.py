@@ -45,6 +45,8 @@ class Connection:
         self._finished = threading.Event()
         self._reported = False
         self._told = False
+        self._ending = False
+        self._scope: Scope | None = None
         self._tracer: Tracer = OFF
 
     def send_preamble(self) -> None:
@@ -121,6 +123,7 @@ class Connection:
     def watch(self, scope: Scope, tracer: Tracer) -> None:
         """Keep the connection alive while `scope` lives, and end it when the scope is cancelled."""
         self._tracer = tracer
+        self._scope = scope
         scope.on_cancel(self._finished.set)
         scope.on_cancel(self._hang_up)
 
@@ -170,6 +173,14 @@ class Connection:
             except (EOFError, ParaSyncError):
                 return
 
+    def _end_soon(self, error: ConnectionLostError) -> None:
+        """A send failed. The receiving thread gets a while to find out why, unless it waits for a thread that sent."""
+        if self._scope is not None and not self._ending:
+            self._ending = True
+            timer = threading.Timer(HANG_UP_SECONDS, self._scope.cancel, [error])
+            timer.daemon = True
+            timer.start()
+
     def _hang_up(self) -> None:
         if self._reported:
             timer = threading.Timer(HANG_UP_SECONDS, self.stream.abort)
@@ -182,6 +193,7 @@ class Connection:
         try:
             self.stream.send(*parts)
         except ConnectionLostError as error:
+            self._end_soon(error)
             raise PeerGone from error
         self._sent.set()
 
