@@ -58,6 +58,16 @@ void ChunkTable::append(std::uint32_t length, Fingerprint fingerprint) {
     count_.store(number + 1, std::memory_order_release);
 }
 
+void ChunkTable::append_each(std::span<const std::uint32_t> lengths, const Fingerprint* fingerprints) {
+    std::uint64_t number = count_.load(std::memory_order_relaxed);
+    std::uint64_t offset = end();
+    for (std::size_t i = 0; i < lengths.size(); ++i) {
+        store(number++, offset, lengths[i], fingerprints[i]);
+        offset += lengths[i];
+    }
+    count_.store(number, std::memory_order_release);
+}
+
 void ChunkTable::store(std::uint64_t number, std::uint64_t offset, std::uint32_t length, Fingerprint fingerprint) {
     if (length == 0 || length > maximum()) {
         throw std::invalid_argument("chunk length " + std::to_string(length) + " is not from 1 to " +
@@ -71,17 +81,22 @@ void ChunkTable::store(std::uint64_t number, std::uint64_t offset, std::uint32_t
         throw std::invalid_argument("chunk length " + std::to_string(length) + " is below " +
                                     std::to_string(minimum()) + " and the chunk is not the file's last");
     }
-    writable_row(number) = {fingerprint.a, fingerprint.b, offset, length};
+    const Place place = place_of(number);
+    Line& line = writable_line(place);
+    if (place.within == 0) line.offset = offset;
+    line.fingerprints[place.within] = fingerprint;
+    const unsigned shift = kLengthBits * place.within;
+    const std::uint64_t before = line.lengths & ((std::uint64_t{1} << shift) - 1);
+    __atomic_store_n(&line.lengths, before | std::uint64_t{length} << shift, __ATOMIC_RELAXED);
 }
 
-ChunkTable::Row& ChunkTable::writable_row(std::uint64_t number) {
-    const unsigned page = page_of(number);
-    if (!pages_[page]) {
-        const std::uint64_t rows_left = size_ / minimum() + 1 - page_first(page);
-        // Uninitialised on purpose: memory that no chunk has reached is never touched.
-        pages_[page] = std::make_unique_for_overwrite<Row[]>(std::min(page_rows(page), rows_left));
+ChunkTable::Line& ChunkTable::writable_line(Place place) {
+    ZeroedMemory& page = pages_[place.page];
+    if (page.data() == nullptr) {
+        const std::uint64_t lines_left = size_ / minimum() / kPerLine + 1 - page_first(place.page);
+        page = ZeroedMemory(std::min(page_lines(place.page), lines_left) * sizeof(Line));
     }
-    return pages_[page][number - page_first(page)];
+    return reinterpret_cast<Line*>(page.data())[place.line];
 }
 
 void ChunkTable::check_range(std::uint64_t first, std::uint64_t count) const {
@@ -98,10 +113,10 @@ void ChunkTable::encode(std::uint64_t first, std::uint64_t count, std::uint8_t* 
     std::uint8_t* lengths = out;
     std::uint8_t* fingerprints = out + count * length_bytes;
     for (std::uint64_t number = first; number < first + count; ++number) {
-        const Row& found = row(number);
-        const std::uint32_t length = found.length;
+        const std::uint32_t length = this->length(number);
+        const Fingerprint fingerprint = this->fingerprint(number);
         std::memcpy(lengths, &length, length_bytes);
-        std::memcpy(fingerprints, &found, 16);
+        std::memcpy(fingerprints, &fingerprint, sizeof fingerprint);
         lengths += length_bytes;
         fingerprints += 16;
     }
@@ -118,7 +133,7 @@ std::uint64_t ChunkTable::extend(std::span<const std::uint8_t> data) {
     const std::uint8_t* fingerprints = lengths + added * length_bytes;
     const std::uint64_t before = count_.load(std::memory_order_relaxed);
     std::uint64_t offset = end();
-    // Rows from `before` on are invisible until the count says otherwise: a bad batch leaves no trace.
+    // Chunks from `before` on are invisible until the count says otherwise: a bad batch leaves no trace.
     for (std::uint64_t i = 0; i < added; ++i) {
         const std::uint32_t length = load_length(lengths + i * length_bytes, length_bytes);
         store(before + i, offset, length, {load_u64(fingerprints + i * 16), load_u64(fingerprints + i * 16 + 8)});
@@ -141,11 +156,12 @@ std::array<std::uint8_t, 32> ChunkTable::digest() const {
     const std::uint64_t n = count();
     std::array<std::uint64_t, 4> lanes{average_, size_, n, 0};
     for (std::uint64_t number = 0; number < n; ++number) {
-        const Row& found = row(number);
+        const Fingerprint found = fingerprint(number);
+        const std::uint32_t length = this->length(number);
         lanes[0] = mix(lanes[0], found.a);
         lanes[1] = mix(lanes[1], found.b);
-        lanes[2] = mix(lanes[2], found.length);
-        lanes[3] = mix(lanes[3], found.a + std::rotl(found.b, 32) + found.length);
+        lanes[2] = mix(lanes[2], length);
+        lanes[3] = mix(lanes[3], found.a + std::rotl(found.b, 32) + length);
     }
     for (int round = 0; round < 8; ++round) {
         for (std::size_t i = 0; i < lanes.size(); ++i) lanes[i] = mix(lanes[i], lanes[(i + 1) % lanes.size()]);

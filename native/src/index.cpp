@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 namespace parasync {
 
@@ -13,6 +14,10 @@ constexpr std::uint64_t kLoadDenominator = 3;
 // Larger indexes are grown into: the size alone, of a sparse file for example, shall not take much memory.
 constexpr std::uint64_t kMaxInitialEntries = 1 << 20;
 
+// No chunk's number, as kNone is none.
+constexpr std::uint32_t kUnknown = BasisIndex::kNone - 1;
+static_assert(kMaxChunks <= kUnknown);
+
 // The fingerprint is keyed, so its bits are as good as random to whoever made the chunks; the length takes part
 // because runs of zeros of any length share one fingerprint. Never 0; the low bit is of no use to home().
 std::uint32_t hash_of(std::uint32_t length, Fingerprint fingerprint) {
@@ -23,49 +28,67 @@ std::uint32_t hash_of(std::uint32_t length, Fingerprint fingerprint) {
 }  // namespace
 
 unsigned BasisIndex::Bucket::candidates(std::uint32_t hash) const {
-    unsigned mask = 0;
-    for (std::size_t i = 0; i < kBucket; ++i) mask |= static_cast<unsigned>(hashes[i] == hash) << i;
-    return mask;
+    // Vectors as the compiler knows them, whatever the instruction set; it does not find this by itself.
+    typedef std::uint32_t Four __attribute__((vector_size(16)));
+    static_assert(kBucket == 8);
+    const Four wanted{hash, hash, hash, hash};
+    Four low, high;
+    std::memcpy(&low, hashes, sizeof low);
+    std::memcpy(&high, hashes + 4, sizeof high);
+    const Four bits = (reinterpret_cast<Four>(low == wanted) & Four{1, 2, 4, 8}) |
+                      (reinterpret_cast<Four>(high == wanted) & Four{16, 32, 64, 128});
+    std::uint64_t halves[2];
+    std::memcpy(halves, &bits, sizeof halves);
+    const std::uint64_t both = halves[0] | halves[1];
+    return static_cast<std::uint32_t>(both | both >> 32);
 }
 
-BasisIndex::BasisIndex(const ChunkTable& table) : table_(table), buckets_(1) {
+void BasisIndex::Bucket::add(std::uint32_t hash, std::uint32_t number) {
+    const unsigned free = static_cast<unsigned>(std::countr_zero(candidates(0)));
+    hashes[free] = hash;
+    numbers[free] = number;
+}
+
+BasisIndex::BasisIndex(const ChunkTable& table) : table_(table), bucket_count_(1), memory_(sizeof(Bucket)) {
     reserve(std::min(table.size() / table.average(), kMaxInitialEntries));
 }
 
 std::size_t BasisIndex::home(std::uint32_t hash) const {
     // A fraction of the buckets, whose number need not be a power of two. Both factors are below 2^32.
-    return (std::uint64_t{hash} * buckets_.size()) >> 32;
+    return (std::uint64_t{hash} * bucket_count_) >> 32;
 }
 
+// Puts a number that is not there yet into the first free place from its home on.
 void BasisIndex::place(std::uint32_t hash, std::uint32_t number) {
-    std::size_t bucket = home(hash);
-    while (buckets_[bucket].full()) bucket = after(bucket);
-    const unsigned free = static_cast<unsigned>(std::countr_zero(buckets_[bucket].candidates(0)));
-    buckets_[bucket].hashes[free] = hash;
-    buckets_[bucket].numbers[free] = number;
+    std::size_t i = home(hash);
+    while (buckets()[i].full()) i = after(i);
+    buckets()[i].add(hash, number);
 }
 
 void BasisIndex::reserve(std::uint64_t entries) {
-    const std::uint64_t there = buckets_.size();
+    const std::uint64_t there = bucket_count_;
     if (entries * kLoadDenominator <= there * kBucket * kLoadNumerator) return;
     // Half as much again, not twice: at most 18 bytes an entry.
     const std::uint64_t wanted = entries * kLoadDenominator / (kBucket * kLoadNumerator) + 1;
-    std::vector<Bucket> old(std::max(wanted, there + there / 2));
-    buckets_.swap(old);
+    const std::uint64_t count = std::max(wanted, there + there / 2);
+    ZeroedMemory memory(count * sizeof(Bucket));
+    memory_.swap(memory);
+    bucket_count_ = count;
     // Old and new buckets are both in the order of the hashes, so memory is walked, not jumped through.
-    for (const Bucket& bucket : old) {
+    const Bucket* const old = reinterpret_cast<const Bucket*>(memory.data());
+    for (const Bucket& bucket : std::span(old, there)) {
         for (std::size_t i = 0; i < kBucket && bucket.hashes[i] != 0; ++i) place(bucket.hashes[i], bucket.numbers[i]);
     }
 }
 
-std::uint32_t BasisIndex::seek(std::uint32_t hash, std::uint32_t length, Fingerprint fingerprint) const {
+BasisIndex::Found BasisIndex::seek(std::uint32_t hash, std::uint32_t length, Fingerprint fingerprint) const {
     for (std::size_t i = home(hash);; i = after(i)) {
-        const Bucket& bucket = buckets_[i];
+        const Bucket& bucket = buckets()[i];
         for (unsigned left = bucket.candidates(hash); left != 0; left &= left - 1) {
             const std::uint32_t number = bucket.numbers[static_cast<unsigned>(std::countr_zero(left))];
-            if (table_.fingerprint(number) == fingerprint && table_.length(number) == length) return number;
+            if (table_.equal(number, length, fingerprint)) return {number, i};
         }
-        if (!bucket.full()) return kNone;
+        if (!bucket.full()) return {kNone, i};
     }
 }
 
@@ -82,14 +105,17 @@ void BasisIndex::insert(std::uint64_t first, std::uint64_t count) {
 
 void BasisIndex::insert_group(std::uint64_t first, std::size_t count) {
     reserve(used_ + count);
-    std::array<std::uint32_t, kGroup> hashes;
-    for (std::size_t i = 0; i < count; ++i) {
-        hashes[i] = hash_of(table_.length(first + i), table_.fingerprint(first + i));
-        __builtin_prefetch(&buckets_[home(hashes[i])], 1);
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-        if (seek(hashes[i], table_.length(first + i), table_.fingerprint(first + i)) != kNone) continue;
-        place(hashes[i], static_cast<std::uint32_t>(first + i));
+    std::uint32_t hashes[kGroup];
+    for (std::size_t i = 0; i < count + kAhead; ++i) {
+        if (i < count) {
+            hashes[i] = hash_of(table_.length(first + i), table_.fingerprint(first + i));
+            __builtin_prefetch(&buckets()[home(hashes[i])], 1);
+        }
+        if (i < kAhead) continue;
+        const std::size_t due = i - kAhead;
+        const Found found = seek(hashes[due], table_.length(first + due), table_.fingerprint(first + due));
+        if (found.number != kNone) continue;
+        buckets()[found.bucket].add(hashes[due], static_cast<std::uint32_t>(first + due));
         ++used_;
     }
 }
@@ -102,28 +128,49 @@ void BasisIndex::find(const ChunkTable& target, std::span<const std::uint32_t> n
     }
 }
 
-// Three rounds, so that a group's cache misses overlap: buckets, then candidates' rows, then comparison. Most chunks
-// that the basis lacks are done after the second.
+// Three steps for each look-up, kAhead look-ups apart, so that cache misses overlap: its bucket, the candidate's row,
+// the comparison. Most chunks that the basis lacks are done after the second.
 void BasisIndex::find_group(const ChunkTable& target, std::span<const std::uint32_t> numbers,
                             std::uint32_t* found) const {
-    std::array<std::uint32_t, kGroup> hashes;
-    std::array<std::size_t, kGroup> undecided;
+    std::uint32_t hashes[kGroup];
+    std::uint32_t undecided[kGroup];
     std::size_t undecided_count = 0;
-    for (std::size_t i = 0; i < numbers.size(); ++i) {
-        hashes[i] = hash_of(target.length(numbers[i]), target.fingerprint(numbers[i]));
-        __builtin_prefetch(&buckets_[home(hashes[i])]);
+    std::size_t decided = 0;
+    const std::size_t count = numbers.size();
+    for (std::size_t i = 0; i < count + 2 * kAhead; ++i) {
+        if (i < count) {
+            hashes[i] = hash_of(target.length(numbers[i]), target.fingerprint(numbers[i]));
+            __builtin_prefetch(&buckets()[home(hashes[i])]);
+        }
+        if (i >= kAhead && i < count + kAhead) {
+            const std::size_t due = i - kAhead;
+            found[due] = first_candidate(hashes[due]);
+            undecided[undecided_count] = static_cast<std::uint32_t>(due);
+            undecided_count += found[due] != kNone;
+        }
+        if (i < 2 * kAhead || decided == undecided_count || undecided[decided] != i - 2 * kAhead) continue;
+        const std::size_t due = undecided[decided++];
+        const std::uint32_t length = target.length(numbers[due]);
+        const Fingerprint fingerprint = target.fingerprint(numbers[due]);
+        if (found[due] == kUnknown || !table_.equal(found[due], length, fingerprint)) {
+            found[due] = seek(hashes[due], length, fingerprint).number;
+        }
     }
-    for (std::size_t i = 0; i < numbers.size(); ++i) {
-        const Bucket& bucket = buckets_[home(hashes[i])];
-        const unsigned candidates = bucket.candidates(hashes[i]);
-        if (candidates != 0) table_.prefetch(bucket.numbers[static_cast<unsigned>(std::countr_zero(candidates))]);
-        found[i] = kNone;
-        undecided[undecided_count] = i;
-        undecided_count += candidates != 0 || bucket.full();
+}
+
+// Asks the home bucket only and prefetches what a look-up will touch next. kNone if the index has no chunk with this
+// hash; kUnknown if the bucket does not tell.
+std::uint32_t BasisIndex::first_candidate(std::uint32_t hash) const {
+    const std::size_t i = home(hash);
+    const Bucket& bucket = buckets()[i];
+    if (const unsigned candidates = bucket.candidates(hash); candidates != 0) {
+        const std::uint32_t number = bucket.numbers[static_cast<unsigned>(std::countr_zero(candidates))];
+        table_.prefetch(number);
+        return number;
     }
-    for (const std::size_t i : std::span(undecided).first(undecided_count)) {
-        found[i] = seek(hashes[i], target.length(numbers[i]), target.fingerprint(numbers[i]));
-    }
+    if (!bucket.full()) return kNone;
+    __builtin_prefetch(&buckets()[after(i)]);
+    return kUnknown;
 }
 
 std::uint64_t BasisIndex::size() const {
@@ -133,7 +180,7 @@ std::uint64_t BasisIndex::size() const {
 
 std::size_t BasisIndex::nbytes() const {
     const std::scoped_lock lock(mutex_);
-    return sizeof *this + buckets_.size() * sizeof(Bucket);
+    return sizeof *this + memory_.size();
 }
 
 }  // namespace parasync

@@ -37,18 +37,27 @@ void ChunkMatcher::look_up(std::span<const std::uint32_t> numbers, std::vector<C
     }
     const std::uint64_t basis_count = index_->table().count();
     std::size_t i = 0;
-    while (i < numbers.size() && follow(numbers[i], basis_count, copies)) ++i;
-    if (i == numbers.size()) return;
-    // A run has ended; its successors are sought together, though another run may soon make that superfluous.
-    std::array<std::uint32_t, kGroup> found;
-    index_->find(target_, numbers.subspan(i), std::span(found).subspan(i));
-    for (; i < numbers.size(); ++i) {
-        if (follow(numbers[i], basis_count, copies)) continue;
-        if (found[i] == BasisIndex::kNone) {
-            missing_.push_back(numbers[i]);
-        } else {
-            hit(numbers[i], found[i], copies);
+    while (i < numbers.size()) {
+        if (follow(numbers[i], basis_count, copies)) {
+            ++i;
+            continue;
         }
+        // A run has ended; its successors are sought together, though another run may soon make that superfluous: the
+        // fewer, the shorter the last search for a run was.
+        const std::span wanted = numbers.subspan(i, std::min(ahead_, numbers.size() - i));
+        std::array<std::uint32_t, kGroup> found;
+        index_->find(target_, wanted, std::span(found).first(wanted.size()));
+        ahead_ = std::min(2 * ahead_, kGroup);
+        for (std::size_t k = 0; k < wanted.size(); ++k) {
+            if (follow(wanted[k], basis_count, copies)) {
+                ahead_ = kLeastAhead;
+            } else if (found[k] == BasisIndex::kNone) {
+                missing_.push_back(wanted[k]);
+            } else {
+                hit(wanted[k], found[k], copies);
+            }
+        }
+        i += wanted.size();
     }
 }
 
@@ -56,8 +65,7 @@ bool ChunkMatcher::follow(std::uint32_t number, std::uint64_t basis_count, std::
     if (!last_ || number != last_->target + 1 || last_->basis + 1 >= basis_count) return false;
     const ChunkTable& basis = index_->table();
     const std::uint32_t next = last_->basis + 1;
-    if (basis.fingerprint(next) != target_.fingerprint(number)) return false;
-    if (basis.length(next) != target_.length(number)) return false;
+    if (!basis.equal(next, target_.length(number), target_.fingerprint(number))) return false;
     hit(number, next, copies);
     return true;
 }

@@ -2,6 +2,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "cut_finder.hpp"
 #include "parasync/chunking.hpp"
 
 namespace parasync {
@@ -16,6 +17,8 @@ std::uint64_t Merger::merge(const Segment& segment) {
     const std::uint64_t before = table_.count();
     choose_cuts(segment);
     append_chunks(segment);
+    append_proposed(segment);
+    if (segment.end() == table_.size()) append_last(segment);
     keep_open(segment);
     return table_.count() - before;
 }
@@ -37,47 +40,41 @@ void Merger::check(const Segment& segment) const {
 void Merger::choose_cuts(const Segment& segment) {
     const std::uint64_t size = table_.size();
     const std::uint64_t maximum = table_.maximum();
-    next_record_ = 0;
+    CutFinder finder(key_, segment.records_, segment.bytes_);
     cuts_.clear();
+    followed_ = followed_end_ = 0;
     std::uint64_t start = start_;
-    while (size - start > maximum && start + maximum <= segment.end()) {
+    while (!follow_proposal(segment, start) && size - start > maximum && start + maximum <= segment.end()) {
         const std::uint64_t low = start + table_.minimum();
-        const std::uint64_t high = start + maximum;
-        const Best best = best_record(segment, low, high);
+        const std::uint64_t high = start + maximum - segment.offset();
+        const CutFinder::Best best = finder.best(low - std::min(low, segment.offset()), high);
         if (cuts_.empty() && take_open_cut(low, best.level)) {
             start = start_;
             continue;
         }
-        if (best.level != 0) {
-            cuts_.push_back({segment.positions_[best.record], segment.fingerprints_[best.record]});
-        } else {
-            cuts_.push_back(forced_cut(segment, best.behind, static_cast<std::uint32_t>(high - segment.offset())));
-        }
+        cuts_.push_back(finder.cut(best, static_cast<std::uint32_t>(high)));
         start = segment.offset() + cuts_.back().position;
     }
-    if (segment.end() == size && start != size) {
-        cuts_.push_back({static_cast<std::uint32_t>(segment.length()), segment.fingerprints_.back()});
-    }
+    next_record_ = followed_end_ != 0 ? segment.proposal_.next_record : finder.next_record();
 }
 
-// The first record of the highest level among those from `low` to `high`; `low` never descends within a segment.
-inline Merger::Best Merger::best_record(const Segment& segment, std::uint64_t low, std::uint64_t high) {
-    const std::uint32_t* positions = segment.positions_.data();
-    const std::uint8_t* levels = segment.levels_.data();
-    const std::size_t count = segment.positions_.size();
-    const std::uint64_t first = low - std::min(low, segment.offset());
-    const std::uint64_t last = high - segment.offset();
-    std::size_t record = next_record_;
-    while (record != count && positions[record] < first) ++record;
-    next_record_ = record;
-    Best best{0, record, record};
-    for (; record != count && positions[record] <= last; ++record) {
-        const bool higher = levels[record] > best.level;
-        best.record = higher ? record : best.record;
-        best.level = higher ? levels[record] : best.level;
+// Whether the segment's own worker found the cuts that follow a chunk's begin at `start`.
+bool Merger::follow_proposal(const Segment& segment, std::uint64_t start) {
+    const Proposal& proposal = segment.proposal_;
+    if (proposal.cuts.empty() || start < segment.offset() + proposal.start.position) return false;
+    const std::uint64_t position = start - segment.offset();
+    if (position != proposal.start.position) {
+        while (followed_ != proposal.cuts.size() && proposal.cuts[followed_].position < position) ++followed_;
+        if (followed_ == proposal.cuts.size() || proposal.cuts[followed_].position != position) return false;
+        ++followed_;
     }
-    best.behind = record;
-    return best;
+    followed_end_ = proposal.cuts.size();
+    // The worker does not know where the file ends: a rest of exactly the maximum is the last chunk.
+    if (followed_end_ != followed_) {
+        const Cut& before = followed_end_ == 1 ? proposal.start : proposal.cuts[followed_end_ - 2];
+        if (segment.offset() + before.position + table_.maximum() >= table_.size()) --followed_end_;
+    }
+    return true;
 }
 
 // Ends the open chunk at its best cut in earlier segments, if one is at least as good as `level` in this one.
@@ -99,52 +96,54 @@ bool Merger::take_open_cut(std::uint64_t low, unsigned level) {
     return true;
 }
 
-Merger::Cut Merger::forced_cut(const Segment& segment, std::size_t behind, std::uint32_t position) {
-    Cut nearest{0, {}};
-    if (behind != 0) nearest = {segment.positions_[behind - 1], segment.fingerprints_[behind - 1]};
-    const std::uint32_t distance = position - nearest.position;
-    const Fingerprint rest = key_.fingerprint(segment.bytes_ + nearest.position, distance);
-    ++forced_;
-    rehashed_ += distance;
-    return {position, key_.combine(nearest.fingerprint, rest, distance)};
+// Step 2: the chunks between the cuts.
+void Merger::append_chunks(const Segment& segment) {
+    last_ = {0, false, 0, open_};
+    if (cuts_.empty()) return;
+    chunks_between(key_, last_, cuts_, fingerprints_, lengths_);
+    lengths_[0] += static_cast<std::uint32_t>(segment.offset() - start_);  // the part in earlier segments
+    table_.append_each(lengths_, fingerprints_.data());
+    for (const Cut& cut : cuts_) count(cut);
+    last_ = cuts_.back();
+    start_ = segment.offset() + last_.position;
 }
 
-// Step 2: the chunks between the cuts. H(chunk) = H(up to its end) - H(up to its start) x^(8 length).
-void Merger::append_chunks(const Segment& segment) {
-    const std::size_t count = cuts_.size();
-    lefts_.resize(count);
-    rights_.resize(count);
-    distances_.resize(count);
-    Cut previous{0, open_};
-    for (std::size_t i = 0; i < count; ++i) {
-        lefts_[i] = previous.fingerprint;
-        rights_[i] = cuts_[i].fingerprint;
-        distances_[i] = cuts_[i].position - previous.position;
-        previous = cuts_[i];
-    }
-    key_.combine_each(lefts_.data(), rights_.data(), distances_.data(), rights_.data(), count);
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::uint64_t open_bytes = i == 0 ? segment.offset() - start_ : 0;
-        table_.append(static_cast<std::uint32_t>(open_bytes + distances_[i]), rights_[i]);
-    }
+void Merger::append_proposed(const Segment& segment) {
+    if (followed_ >= followed_end_) return;
+    const Proposal& proposal = segment.proposal_;
+    const std::size_t count = followed_end_ - followed_;
+    table_.append_each(std::span(proposal.lengths).subspan(followed_, count), &proposal.fingerprints[followed_]);
+    for (const Cut& cut : std::span(proposal.cuts).subspan(followed_, count)) this->count(cut);
+    last_ = proposal.cuts[followed_end_ - 1];
+    start_ = segment.offset() + last_.position;
+}
+
+// What is left is the last chunk.
+void Merger::append_last(const Segment& segment) {
+    if (start_ == table_.size()) return;
+    const std::uint64_t distance = segment.length() - last_.position;
+    const Fingerprint fingerprint = key_.combine(last_.fingerprint, segment.records_.fingerprints.back(), distance);
+    table_.append(static_cast<std::uint32_t>(table_.size() - start_), fingerprint);
+    last_ = {static_cast<std::uint32_t>(segment.length()), false, 0, segment.records_.fingerprints.back()};
+    start_ = table_.size();
+}
+
+void Merger::count(const Cut& cut) {
+    forced_ += cut.forced;
+    rehashed_ += cut.rehashed;
 }
 
 // Step 3: what the next segment must know of this one.
 void Merger::keep_open(const Segment& segment) {
-    Cut base{0, open_};
-    if (!cuts_.empty()) {
-        base = cuts_.back();
-        start_ = segment.offset() + base.position;
-        open_cuts_.clear();
-    }
+    if (last_.position != 0) open_cuts_.clear();
     const auto since_base = [&](std::size_t record) {
-        return key_.combine(base.fingerprint, segment.fingerprints_[record],
-                            segment.positions_[record] - base.position);
+        return key_.combine(last_.fingerprint, segment.records_.fingerprints[record],
+                            segment.records_.positions[record] - last_.position);
     };
-    const std::size_t count = segment.positions_.size();
+    const std::size_t count = segment.records_.positions.size();
     for (std::size_t record = next_record_; record < count; ++record) {
-        const std::uint64_t position = segment.offset() + segment.positions_[record];
-        const unsigned level = segment.levels_[record];
+        const std::uint64_t position = segment.offset() + segment.records_.positions[record];
+        const unsigned level = segment.records_.levels[record];
         if (level != 0 && position >= start_ + table_.minimum()) {
             open_cuts_.push_back({position, level, since_base(record)});
         }

@@ -60,10 +60,15 @@ std::uint64_t top_bits(std::uint64_t bytes) { return ((bytes >> 7) * 0x010204081
 
 class ShareFilter {
 public:
-    std::uint64_t next(const std::uint8_t* data) {
+    static constexpr int kRuns = 1;
+    struct Masks {
+        std::uint64_t run[kRuns];
+    };
+
+    Masks next(const std::uint8_t* data) {
         std::uint64_t mask = 0;
         for (int group = 0; group < 64; group += 16) mask |= step(data + group) << group;
-        return mask;
+        return {{mask}};
     }
 
 private:

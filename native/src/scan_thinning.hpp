@@ -27,40 +27,55 @@ inline std::uint32_t lowest_bit(std::uint64_t mask) {
     return static_cast<std::uint32_t>(__builtin_ctzll(mask | (std::uint64_t{1} << 63)));
 }
 
-// Kernel::survivors. `Filter::next(data)` takes successive runs of 64 bytes and returns where h16 is the target; its
-// first call may be wrong about the first 14 positions. It reads data[-8, 64).
+// Kernel::survivors. `Filter::next(data)` takes successive steps of 64 kRuns bytes and returns where h16 is the target,
+// as one mask for every 64; its first call may be wrong about the first 14 positions. It reads 8 bytes before `data`.
 template <class Filter>
 class SurvivorSearch {
 public:
     explicit SurvivorSearch(std::uint32_t* out) : out_(out) {}
 
     std::size_t run(const std::uint8_t* data, std::size_t size) {
-        masks_[0] = filter_.next(data - 64);
+        warm_up(data);
         std::size_t done = 0;
-        while (size - done >= 64) {
-            const std::size_t left = (size - done) / 64;
-            const std::size_t groups = left < kGroups ? left : kGroups;
-            for (std::size_t i = 0; i < groups; ++i) note(i, filter_.next(data + done + 64 * i));
-            take(done, groups);
-            done += 64 * groups;
+        while (size - done >= kStep) {
+            const std::size_t left = (size - done) / kStep;
+            const std::size_t steps = left < kGroups / kRuns ? left : kGroups / kRuns;
+            for (std::size_t i = 0; i < steps; ++i) note(kRuns * i, filter_.next(data + done + kStep * i));
+            take(done, kRuns * steps);
+            done += kStep * steps;
         }
         if (const std::size_t rest = size - done; rest != 0) {
-            std::uint8_t last[8 + 64] = {};
+            std::uint8_t last[8 + kStep] = {};
             std::memcpy(last, data + done - 8, 8 + rest);
-            note(0, filter_.next(last + 8) & ~(~std::uint64_t{0} << rest));
-            take(done, 1);
+            auto masks = filter_.next(last + 8);
+            for (std::size_t k = rest / 64; k < kRuns; ++k) masks.run[k] = 64 * k < rest ? masks.run[k] & ~(~std::uint64_t{0} << rest % 64) : 0;
+            note(0, masks);
+            take(done, kRuns);
         }
         return count_;
     }
 
 private:
+    static constexpr std::size_t kRuns = Filter::kRuns;
+    static constexpr std::size_t kStep = 64 * kRuns;
     static constexpr std::size_t kGroups = 256;
 
+    // The filter needs 15 bytes before `data`, the thinning what survives in 15 positions.
+    void warm_up(const std::uint8_t* data) {
+        constexpr std::size_t kBefore = 64 + 8;
+        std::uint8_t before[8 + kStep] = {};
+        std::memcpy(before + sizeof before - kBefore, data - kBefore, kBefore);
+        masks_[0] = filter_.next(before + 8).run[kRuns - 1];
+    }
+
     // Three of four masks are zero, at random: those that are not are listed without a branch.
-    void note(std::size_t group, std::uint64_t survivors) {
-        masks_[1 + group] = survivors;
-        filled_[filled_count_] = static_cast<std::uint16_t>(group);
-        filled_count_ += survivors != 0;
+    void note(std::size_t group, const typename Filter::Masks& masks) {
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < kRuns; ++k) {
+            masks_[1 + group + k] = masks.run[k];
+            filled_[filled_count_] = static_cast<std::uint16_t>(group + k);
+            filled_count_ += masks.run[k] != 0;
+        }
     }
 
     void take(std::size_t base, std::size_t groups) {

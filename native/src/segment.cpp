@@ -1,11 +1,9 @@
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <stdexcept>
 #include <string>
 
-#include <sys/mman.h>
-
+#include "cut_finder.hpp"
 #include "kernel.hpp"
 #include "parasync/chunking.hpp"
 #include "parasync/extent.hpp"
@@ -20,16 +18,19 @@ constexpr std::size_t kReadBytes = 256 * 1024;
 
 }  // namespace
 
-LazyMemory::LazyMemory(std::size_t size) : size_(size) {
-    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    data_ = static_cast<std::uint8_t*>(memory);
-#if defined(MADV_HUGEPAGE)
-    ::madvise(memory, size, MADV_HUGEPAGE);  // advice: it may be refused
-#endif
+void Records::clear() {
+    positions.clear();
+    levels.clear();
+    fingerprints.clear();
 }
 
-LazyMemory::~LazyMemory() { ::munmap(data_, size_); }
+void Proposal::clear() {
+    start = {};
+    cuts.clear();
+    fingerprints.clear();
+    lengths.clear();
+    next_record = 0;
+}
 
 Segment::Segment(std::size_t capacity)
     : capacity_(capacity != 0 && capacity <= kMaxCapacity
@@ -50,8 +51,7 @@ void Segment::scan_file(const FingerprintKey& key, std::uint32_t average, int fd
         read_at(fd, {bytes + done - before, before + size}, offset + done - before);
         scan_piece(key, bytes + done, done, size);
     }
-    bytes_ = bytes;
-    key_ = key;
+    finish(key, bytes);
 }
 
 void Segment::scan_buffer(const FingerprintKey& key, std::uint32_t average, std::span<const std::uint8_t> data,
@@ -67,12 +67,12 @@ void Segment::scan_buffer(const FingerprintKey& key, std::uint32_t average, std:
         scan_piece(key, memory_.data() + kContext, 0, done);
     }
     scan_piece(key, data.data() + offset + done, done, length - done);
-    bytes_ = data.data() + offset;
-    key_ = key;
+    finish(key, data.data() + offset);
 }
 
 std::size_t Segment::record_bytes() const {
-    return positions_.size() * (sizeof positions_[0] + sizeof levels_[0] + sizeof fingerprints_[0]);
+    return records_.positions.size() *
+           (sizeof records_.positions[0] + sizeof records_.levels[0] + sizeof records_.fingerprints[0]);
 }
 
 void Segment::begin(std::uint32_t average, std::uint64_t offset, std::size_t length) {
@@ -89,9 +89,35 @@ void Segment::begin(std::uint32_t average, std::uint64_t offset, std::size_t len
     offset_ = offset;
     length_ = length;
     candidates_ = 0;
-    positions_.clear();
-    levels_.clear();
-    fingerprints_.clear();
+    records_.clear();
+    proposal_.clear();
+}
+
+void Segment::finish(const FingerprintKey& key, const std::uint8_t* bytes) {
+    bytes_ = bytes;
+    propose(key);
+    key_ = key;
+}
+
+// From the best candidate among the first, which is likely to be a cut; from the file's begin, which is one.
+void Segment::propose(const FingerprintKey& key) {
+    const std::uint32_t minimum = average_ / 2;
+    const std::uint32_t maximum = minimum * 3;
+    CutFinder finder(key, records_, bytes_);
+    if (offset_ != 0) {
+        const auto first = std::ranges::find_if(records_.levels, [](std::uint8_t level) { return level != 0; });
+        if (first == records_.levels.end()) return;
+        const std::uint32_t position = records_.positions[static_cast<std::size_t>(first - records_.levels.begin())];
+        proposal_.start = finder.cut(finder.best(position, std::uint64_t{position} + maximum), 0);
+    }
+    std::uint64_t start = proposal_.start.position;
+    while (start + maximum <= length_) {
+        const std::uint64_t high = start + maximum;
+        proposal_.cuts.push_back(finder.cut(finder.best(start + minimum, high), static_cast<std::uint32_t>(high)));
+        start = proposal_.cuts.back().position;
+    }
+    proposal_.next_record = finder.next_record();
+    chunks_between(key, proposal_.start, proposal_.cuts, proposal_.fingerprints, proposal_.lengths);
 }
 
 void Segment::scan_piece(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size) {
@@ -109,8 +135,8 @@ void Segment::scan_block(const FingerprintKey& key, const std::uint8_t* data, st
     block_ends_.clear();
     const auto record = [&](std::uint32_t position, std::uint8_t level) {
         block_ends_.push_back(position);
-        positions_.push_back(static_cast<std::uint32_t>(done) + position);
-        levels_.push_back(level);
+        records_.positions.push_back(static_cast<std::uint32_t>(done) + position);
+        records_.levels.push_back(level);
         last = position;
     };
     for (std::size_t i = 0; i < found; ++i) {
@@ -121,11 +147,12 @@ void Segment::scan_block(const FingerprintKey& key, const std::uint8_t* data, st
     while (size - last > spacing) record(last + spacing, 0);
     if (last != size) record(static_cast<std::uint32_t>(size), 0);
 
-    const Fingerprint start = fingerprints_.empty() ? Fingerprint{} : fingerprints_.back();
-    const std::size_t before = fingerprints_.size();
-    fingerprints_.resize(positions_.size());
+    std::vector<Fingerprint>& fingerprints = records_.fingerprints;
+    const Fingerprint start = fingerprints.empty() ? Fingerprint{} : fingerprints.back();
+    const std::size_t before = fingerprints.size();
+    fingerprints.resize(records_.positions.size());
     current_kernel().accumulate(key.tables(), start, data, block_ends_.data(), block_ends_.size(),
-                                fingerprints_.data() + before);
+                                fingerprints.data() + before);
     candidates_ += found;
 }
 

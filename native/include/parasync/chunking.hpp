@@ -16,31 +16,45 @@
 #include "parasync/chunk_table.hpp"
 #include "parasync/fingerprint.hpp"
 #include "parasync/scan.hpp"
+#include "parasync/zeroed_memory.hpp"
 
 namespace parasync {
 
-// A range of anonymous memory that costs nothing until it is touched.
-class LazyMemory {
-public:
-    explicit LazyMemory(std::size_t size);  // throws std::bad_alloc
-    ~LazyMemory();
-    LazyMemory(const LazyMemory&) = delete;
-    LazyMemory& operator=(const LazyMemory&) = delete;
+// What the scan of a segment found, in the order of positions, a column each: the choice of cuts only walks the first
+// two. A record is a candidate, or a mark (level 0) that is none. Marks end the segment and every block, and stand
+// wherever no candidate has been for half an average chunk, so that a forced cut finds a fingerprint nearby. With the
+// distances of scan.hpp that bounds the records, whatever the content.
+struct Records {
+    std::vector<std::uint32_t> positions;    // from the segment's begin, ascending; the last is its length
+    std::vector<std::uint8_t> levels;        // 0: a mark
+    std::vector<Fingerprint> fingerprints;   // of the segment's bytes up to the position
 
-    [[nodiscard]] std::uint8_t* data() const { return data_; }
+    void clear();
+};
 
-private:
-    std::uint8_t* data_;
-    std::size_t size_;
+// A cut in a segment.
+struct Cut {
+    std::uint32_t position;    // from the segment's begin
+    bool forced;
+    std::uint32_t rehashed;    // bytes hashed again for it
+    Fingerprint fingerprint;   // of the segment up to here
+};
+
+// The cuts that follow each other in a segment if a chunk begins at `start`. What follows a cut depends on nothing
+// before it, so as soon as the true cuts meet one of these, the others are true as well; they mostly meet after one or
+// two chunks. That leaves next to nothing to the merge, which is serial.
+struct Proposal {
+    Cut start{};
+    std::vector<Cut> cuts;
+    std::vector<Fingerprint> fingerprints;  // of the chunks that end at the cuts
+    std::vector<std::uint32_t> lengths;
+    std::size_t next_record = 0;            // the first that may be a cut of the chunk behind the last cut
+
+    void clear();
 };
 
 // One worker's scratch: a buffer for one segment with its context, and what the scan of it found. One owner at a
 // time; reused for any number of segments.
-//
-// A scan leaves records, in the order of their positions: a candidate each, or a mark (level 0) that is no candidate.
-// Marks end the segment and every block, and stand wherever no candidate has been for half an average chunk,
-// so that a forced cut finds a fingerprint nearby. With the distances of scan.hpp that bounds the records, whatever
-// the content.
 class Segment {
 public:
     static constexpr std::size_t kMaxCapacity = std::size_t{1} << 30;  // positions are 32 bits
@@ -69,12 +83,14 @@ private:
     friend class Merger;
 
     void begin(std::uint32_t average, std::uint64_t offset, std::size_t length);
+    void finish(const FingerprintKey& key, const std::uint8_t* bytes);
+    void propose(const FingerprintKey& key);
     // Scans bytes [done, done + size) of the segment, which are at `data` with their context before them.
     void scan_piece(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size);
     void scan_block(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size);
 
     const std::size_t capacity_;
-    LazyMemory memory_;
+    ZeroedMemory memory_;
     CandidateScanner scanner_;
 
     std::optional<FingerprintKey> key_;
@@ -84,10 +100,8 @@ private:
     std::size_t candidates_ = 0;
     const std::uint8_t* bytes_ = nullptr;
 
-    // The records, a column each: the merge's choice of cuts only walks the first two.
-    std::vector<std::uint32_t> positions_;    // from the segment's begin, ascending; the last is its length
-    std::vector<std::uint8_t> levels_;        // 0: a mark
-    std::vector<Fingerprint> fingerprints_;   // of the segment's bytes up to the position
+    Records records_;
+    Proposal proposal_;
     std::vector<std::uint32_t> block_ends_;   // scratch of scan_block
 };
 
@@ -116,24 +130,15 @@ private:
         unsigned level;
         Fingerprint fingerprint;  // of the open chunk up to here
     };
-    // A cut in the given segment.
-    struct Cut {
-        std::uint32_t position;
-        Fingerprint fingerprint;  // of the segment up to here
-    };
-    // The best of some records, and the first record behind them. Level 0: there was no candidate.
-    struct Best {
-        unsigned level;
-        std::size_t record;
-        std::size_t behind;
-    };
 
     void check(const Segment& segment) const;
     void choose_cuts(const Segment& segment);
-    Best best_record(const Segment& segment, std::uint64_t low, std::uint64_t high);
     bool take_open_cut(std::uint64_t low, unsigned level);
-    Cut forced_cut(const Segment& segment, std::size_t behind, std::uint32_t position);
+    bool follow_proposal(const Segment& segment, std::uint64_t start);
     void append_chunks(const Segment& segment);
+    void append_proposed(const Segment& segment);
+    void append_last(const Segment& segment);
+    void count(const Cut& cut);
     void keep_open(const Segment& segment);
 
     const FingerprintKey key_;
@@ -146,11 +151,13 @@ private:
     std::uint64_t rehashed_ = 0;
 
     // Of the segment being merged.
+    std::vector<Cut> cuts_;            // until they meet the proposal
+    std::size_t followed_ = 0;         // the proposal's cuts from here
+    std::size_t followed_end_ = 0;     // to here are true
     std::size_t next_record_ = 0;
-    std::vector<Cut> cuts_;
-    std::vector<Fingerprint> lefts_;
-    std::vector<Fingerprint> rights_;
-    std::vector<std::uint64_t> distances_;
+    Cut last_{};                       // the last cut; before the first, the open chunk in front of the segment
+    std::vector<Fingerprint> fingerprints_;
+    std::vector<std::uint32_t> lengths_;
 };
 
 }  // namespace parasync

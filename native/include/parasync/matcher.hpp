@@ -32,7 +32,8 @@ public:
     std::uint64_t matched_bytes() const { return matched_bytes_; }
 
 private:
-    static constexpr std::size_t kGroup = 64;
+    static constexpr std::size_t kGroup = 512;
+    static constexpr std::size_t kLeastAhead = 16;
 
     struct Hit {
         std::uint32_t target;
@@ -46,6 +47,7 @@ private:
     const ChunkTable& target_;
     const BasisIndex* const index_;
     const std::uint64_t copy_limit_;
+    std::size_t ahead_ = kLeastAhead;  // chunks to look up together
     std::vector<std::uint32_t> missing_;
     std::optional<Hit> last_;
     std::uint64_t matched_bytes_ = 0;

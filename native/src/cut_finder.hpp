@@ -1,0 +1,93 @@
+// The cut rule of chunking.hpp, over the records of one segment.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "parasync/chunking.hpp"
+
+namespace parasync {
+
+// Finds successive cuts of one segment. All positions are from the segment's begin.
+class CutFinder {
+public:
+    // The best of some records, and the first record behind them. Level 0: there was no candidate.
+    struct Best {
+        unsigned level;
+        std::size_t record;
+        std::size_t behind;
+    };
+
+    CutFinder(const FingerprintKey& key, const Records& records, const std::uint8_t* bytes)
+        : key_(key), records_(records), bytes_(bytes) {}
+
+    // The first record of the highest level among those from `low` to `high`; `low` never descends.
+    Best best(std::uint64_t low, std::uint64_t high) {
+        const std::uint32_t* const positions = records_.positions.data();
+        const std::uint8_t* const levels = records_.levels.data();
+        const std::size_t count = records_.positions.size();
+        std::size_t record = next_record_;
+        while (record != count && positions[record] < low) ++record;
+        next_record_ = record;
+        Best best{0, record, record};
+        for (; record != count && positions[record] <= high; ++record) {
+            const bool higher = levels[record] > best.level;
+            best.record = higher ? record : best.record;
+            best.level = higher ? levels[record] : best.level;
+        }
+        best.behind = record;
+        return best;
+    }
+
+    // The cut at `best`, or a forced one at `high`.
+    Cut cut(const Best& best, std::uint32_t high) const {
+        if (best.level != 0) {
+            return {records_.positions[best.record], false, 0, records_.fingerprints[best.record]};
+        }
+        std::uint32_t nearest = 0;
+        Fingerprint fingerprint;
+        if (best.behind != 0) {
+            nearest = records_.positions[best.behind - 1];
+            fingerprint = records_.fingerprints[best.behind - 1];
+        }
+        const std::uint32_t distance = high - nearest;
+        const Fingerprint rest = key_.fingerprint(bytes_ + nearest, distance);
+        return {high, true, distance, key_.combine(fingerprint, rest, distance)};
+    }
+
+    // No record before it can be one of a chunk that begins at the last `low` less the minimum.
+    [[nodiscard]] std::size_t next_record() const { return next_record_; }
+
+private:
+    const FingerprintKey& key_;
+    const Records& records_;
+    const std::uint8_t* const bytes_;
+    std::size_t next_record_ = 0;
+};
+
+// The fingerprints of the chunks between successive cuts, of which `first` begins the first one; and their lengths.
+// H(chunk) = H(up to its end) - H(up to its begin) x^(8 length).
+inline void chunks_between(const FingerprintKey& key, const Cut& first, std::span<const Cut> cuts,
+                           std::vector<Fingerprint>& fingerprints, std::vector<std::uint32_t>& lengths) {
+    constexpr std::size_t kGroup = 64;
+    fingerprints.resize(cuts.size());
+    lengths.resize(cuts.size());
+    for (std::size_t done = 0; done < cuts.size(); done += kGroup) {
+        const std::size_t count = cuts.size() - done < kGroup ? cuts.size() - done : kGroup;
+        Fingerprint lefts[kGroup];
+        std::uint64_t distances[kGroup];
+        for (std::size_t i = 0; i < count; ++i) {
+            const Cut& before = done + i == 0 ? first : cuts[done + i - 1];
+            const Cut& cut = cuts[done + i];
+            lefts[i] = before.fingerprint;
+            fingerprints[done + i] = cut.fingerprint;
+            distances[i] = cut.position - before.position;
+            lengths[done + i] = cut.position - before.position;
+        }
+        key.combine_each(lefts, &fingerprints[done], distances, &fingerprints[done], count);
+    }
+}
+
+}  // namespace parasync
