@@ -78,6 +78,9 @@ HANDSHAKE_SECONDS = 20.0
 CONNECT_SECONDS = 20.0
 STALL_SECONDS = 60.0
 """No byte in either direction for this long, keep-alives included, ends a session."""
+INTERRUPT_SECONDS = 0.1
+"""How often a main thread that waits looks up. A signal that arrives just before the wait, or on another thread, does
+not end it, and its handler, which runs in the main thread alone, would run after the wait only."""
 KEEPALIVE_SECONDS = 2.0
 """A side that has nothing to say says so this often; a peer's --timeout should be some times longer."""
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from parasync.config import INTERRUPT_SECONDS
 from parasync.tracing import OFF, Tracer
 
 T = TypeVar("T")
@@ -21,6 +22,20 @@ T = TypeVar("T")
 
 class Cancelled(BaseException):
     """Raised inside a thread whose scope was cancelled; never leaves the scope."""
+
+
+class _Task:
+    """One thread of a scope. `over` is written before `done` is released, and is what counts."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.over = False
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def end(self) -> None:
+        self.over = True
+        self.done.release()
 
 
 class Scope:
@@ -38,7 +53,7 @@ class Scope:
         self._on_error = on_error
         self.span = tracer.span
         self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
+        self._tasks: list[_Task] = []
         self._callbacks: list[Callable[[], None]] = []
         self._error: BaseException | None = None
         self.cancelled = False
@@ -61,12 +76,20 @@ class Scope:
 
     def spawn(self, target: Callable[..., None], *args: object, name: str = "") -> None:
         """Run `target(*args)` on a thread of this scope."""
+        task = _Task()
         thread = threading.Thread(
-            target=self._run, args=(target, args), name=f"{self._name}:{name or target.__name__}", daemon=True
+            target=self._run, args=(task, target, args), name=f"{self._name}:{name or target.__name__}", daemon=True
         )
-        with self._lock:
-            self._threads.append(thread)
-        thread.start()
+        try:
+            with self._lock:
+                self._tasks.append(task)
+            thread.start()
+        except BaseException:
+            # Interrupted, perhaps before the thread came up: if it still does, it finds that it is not wanted.
+            with self._lock:
+                if not task.begun:
+                    task.over = True
+            raise
 
     def cancel(self, error: BaseException | None = None) -> None:
         """Wake everything that waits in this scope; the first error given is the one reported."""
@@ -96,22 +119,30 @@ class Scope:
         if self.cancelled:
             raise Cancelled
 
-    def _run(self, target: Callable[..., None], args: tuple[object, ...]) -> None:
+    def _run(self, task: _Task, target: Callable[..., None], args: tuple[object, ...]) -> None:
+        with self._lock:
+            if task.over:
+                return
+            task.begun = True
         try:
             target(*args)
         except Cancelled:
             pass
         except BaseException as error:  # noqa: BLE001 - reported by the scope's owner
             self.cancel(error)
+        finally:
+            task.end()
 
     def _join(self) -> None:
         joined = 0
         while True:
             with self._lock:
-                if joined == len(self._threads):
+                if joined == len(self._tasks):
                     return
-                thread = self._threads[joined]
-            thread.join()
+                task = self._tasks[joined]
+            # Not Thread.join, which takes a thread for ended when it is interrupted (CPython before 3.13).
+            while not task.over:
+                task.done.acquire(timeout=INTERRUPT_SECONDS)
             joined += 1
 
 

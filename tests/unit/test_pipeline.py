@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 
 import pytest
 
@@ -105,6 +107,42 @@ def test_threads_that_start_threads_are_waited_for() -> None:
     with Scope("test") as scope:
         scope.spawn(lambda: scope.spawn(lambda: done.append(1)))
     assert done == [1]
+
+
+def test_a_signal_that_does_not_end_the_wait_is_heard_all_the_same() -> None:
+    """The kernel may hand a signal to any thread: then nothing wakes the main thread, which has to run the handler."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), Scope("test") as scope:
+            empty: Channel[int] = Channel(scope, 1)
+            scope.spawn(empty.get)
+
+            def signalled() -> None:
+                time.sleep(0.2)  # until the main thread waits
+                signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+            scope.spawn(signalled)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("comes_up", [False, True])
+def test_an_interrupt_while_a_thread_is_started_ends_the_scope(comes_up: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if comes_up:
+            start(thread)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Scope("test") as scope:
+        empty: Channel[int] = Channel(scope, 1)
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        scope.spawn(empty.get)
 
 
 def test_a_window_bounds_what_is_out() -> None:

@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from parasync.config import STALL_SECONDS
+from parasync.config import INTERRUPT_SECONDS, STALL_SECONDS
 from parasync.errors import (
     ConnectDeadlineError,
     ConnectionLostError,
@@ -100,6 +100,7 @@ class Listener:
             raise StartError(
                 f"cannot listen on {name}: {_reason(error)} (choose another address or port, or stop what uses it)"
             ) from error
+        self._socket.settimeout(INTERRUPT_SECONDS)
         self._address: tuple[str, int] = self._socket.getsockname()[:2]
 
     @property
@@ -121,6 +122,8 @@ class Listener:
                     return SocketStream(connected, format_address(peer[0].removeprefix("::ffff:"), peer[1]))
                 except ConnectionError:
                     continue  # that client gave up while it waited in line
+                except TimeoutError:
+                    continue
                 except OSError as error:
                     if self._closed:
                         raise EOFError from None
