@@ -118,7 +118,10 @@ std::uint64_t TargetWriter::literal(std::span<const Extent> extents, std::span<c
 
 void TargetWriter::write(std::span<const std::uint8_t> data, std::uint64_t offset, Written& written) const {
     const Fingerprint placed = key_.shift(key_.fingerprint(data.data(), data.size()), size_ - offset - data.size());
-    write_at(fd_, data, offset);
+    {
+        const std::scoped_lock lock(writing_);
+        write_at(fd_, data, offset);
+    }
     written.sum ^= placed;
     written.bytes += data.size();
 }
