@@ -6,6 +6,10 @@
 
 set(_src ${CMAKE_CURRENT_LIST_DIR}/src)
 set(PARASYNC_KERNEL_SOURCES
+  ${_src}/blake3.cpp
+  ${_src}/blake3_portable.cpp
+  ${_src}/crc32c.cpp
+  ${_src}/crc32c_portable.cpp
   ${_src}/dispatch.cpp
   ${_src}/fingerprint.cpp
   ${_src}/fingerprint_portable.cpp
@@ -20,7 +24,7 @@ if(CMAKE_SIZEOF_VOID_P EQUAL 8 AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     set(_isas ssse3 avx2 avx512)
     set(_family PARASYNC_X86_KERNELS)
-    set(_options_ssse3 -mssse3 -msse4.1 -mpclmul)
+    set(_options_ssse3 -mssse3 -msse4.1 -msse4.2 -mpclmul)
     set(_options_avx2 -mavx2 -mbmi -mpclmul)
     set(_options_avx512 -mavx512f -mavx512bw -mavx512vl -mbmi -mgfni -mpclmul -mvpclmulqdq)
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
@@ -35,8 +39,11 @@ if(CMAKE_SIZEOF_VOID_P EQUAL 8 AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
 endif()
 
 foreach(_isa IN LISTS _isas)
-  foreach(_part fingerprint scan)
+  foreach(_part blake3 crc32c fingerprint scan)
     set(_file ${_src}/${_part}_${_isa}.cpp)
+    if(NOT EXISTS ${_file})
+      continue()  # dispatch.cpp takes another one's
+    endif()
     set_source_files_properties(${_file} PROPERTIES COMPILE_OPTIONS "${_options_${_isa}}")
     list(APPEND PARASYNC_KERNEL_SOURCES ${_file})
   endforeach()

@@ -72,14 +72,19 @@ def extents(size: int, lengths: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def chunk_table(
-    data: bytes | memoryview, average: int, lengths: Iterable[int], key: FingerprintKey = KEY
+    data: bytes | memoryview,
+    average: int,
+    lengths: Iterable[int],
+    key: FingerprintKey = KEY,
+    rule: str = "default",
+    weak: bool = False,
 ) -> tuple[ChunkTable, Merger]:
     """Phase I over `data` in segments of these lengths, over and over."""
-    table = ChunkTable(average, len(data))
-    merger = Merger(key, table)
+    table = ChunkTable(average, len(data), weak)
+    merger = Merger(key, table, rule)
     segment = Segment(len(data) or 1)
     for offset, length in extents(len(data), lengths):
-        segment.scan_buffer(key, average, data, offset, length)
+        segment.scan_buffer(key, average, data, offset, length, rule, weak)
         before = len(table)
         assert merger.merge(segment) == len(table) - before
     assert table.end == len(data)
@@ -90,9 +95,9 @@ def rows(table: ChunkTable) -> Chunks:
     return [table.chunk(i)[1:] for i in range(len(table))]
 
 
-def native_chunks(data: bytes | memoryview, average: int, *lengths: int) -> Chunks:
+def native_chunks(data: bytes | memoryview, average: int, *lengths: int, rule: str = "default") -> Chunks:
     """The chunks of `data` in segments of these lengths; in one segment if there are none."""
-    return rows(chunk_table(data, average, lengths or (len(data) or 1,))[0])
+    return rows(chunk_table(data, average, lengths or (len(data) or 1,), rule=rule)[0])
 
 
 def one_segment(data: bytes, average: int) -> Segment:
@@ -107,9 +112,9 @@ def chunks_between(data: bytes, ends: list[int]) -> Chunks:
     return [(end - begin, KEY.fingerprint(data[begin:end])) for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def expected_chunks(data: bytes, average: int) -> Chunks:
+def expected_chunks(data: bytes, average: int, rule: str = "default") -> Chunks:
     """The chunks of `data`, cut where the oracle cuts."""
-    return chunks_between(data, oracle.cuts(oracle.candidates(data, average), len(data), average))
+    return chunks_between(data, oracle.cuts(oracle.candidates(data, average), len(data), average, rule))
 
 
 @cache

@@ -111,14 +111,17 @@ def candidates(data: bytes, average: int) -> list[Candidate]:
     return kept
 
 
-def cuts(found: Sequence[Candidate], size: int, average: int) -> list[int]:
+def cuts(found: Sequence[Candidate], size: int, average: int, rule: str = "default") -> list[int]:
     """Where the chunks end."""
     minimum, maximum = average // 2, average * 3 // 2
     ends = []
     start = 0
     while size - start > maximum:
         window = [c for c in found if start + minimum <= c.position <= start + maximum]
-        best = max(window, key=lambda c: (c.level, -c.position), default=None)
+        if rule == "paper":
+            best = next((c for c in window if 2**c.level >= average), None)
+        else:
+            best = max(window, key=lambda c: (c.level, -c.position), default=None)
         start = start + maximum if best is None else best.position
         ends.append(start)
     if start < size:

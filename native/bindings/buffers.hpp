@@ -72,8 +72,9 @@ nb::bytes record_bytes(const std::vector<Record>& batch) {
 }
 
 // Each binding file adds its classes and functions to the module.
-void bind_chunking(nb::module_& module);  // chunking.cpp
-void bind_columns(nb::module_& module);   // columns.cpp
-void bind_io(nb::module_& module);        // io.cpp
+void bind_chunking(nb::module_& module);     // chunking.cpp
+void bind_columns(nb::module_& module);      // columns.cpp
+void bind_io(nb::module_& module);           // io.cpp
+void bind_weak_strong(nb::module_& module);  // weak_strong.cpp
 
 }  // namespace parasync::bindings

@@ -36,16 +36,24 @@ nb::bytes fingerprint(const FingerprintKey& key, nb::handle data) {
     return to_bytes(unlocked([&] { return key.fingerprint(buffer.bytes().data(), buffer.bytes().size()); }));
 }
 
+CutRule cut_rule(std::string_view name) {
+    if (name == "default") return CutRule::kHighest;
+    if (name == "paper") return CutRule::kFirst;
+    throw std::invalid_argument("there is no cut rule " + std::string(name));
+}
+
 void scan_file(OwningSegment& owner, const FingerprintKey& key, std::uint32_t average, int fd, std::uint64_t offset,
-               std::size_t length) {
-    unlocked([&] { owner.segment.scan_file(key, average, fd, offset, length); });
+               std::size_t length, std::string_view rule, bool weak) {
+    const ScanOptions options{cut_rule(rule), weak};
+    unlocked([&] { owner.segment.scan_file(key, average, fd, offset, length, options); });
     owner.data.reset();
 }
 
 void scan_buffer(OwningSegment& owner, const FingerprintKey& key, std::uint32_t average, nb::handle data,
-                 std::uint64_t offset, std::size_t length) {
+                 std::uint64_t offset, std::size_t length, std::string_view rule, bool weak) {
+    const ScanOptions options{cut_rule(rule), weak};
     auto buffer = std::make_unique<Buffer>(data);
-    unlocked([&] { owner.segment.scan_buffer(key, average, buffer->bytes(), offset, length); });
+    unlocked([&] { owner.segment.scan_buffer(key, average, buffer->bytes(), offset, length, options); });
     owner.data = std::move(buffer);
 }
 
@@ -79,14 +87,19 @@ void bind_segments(nb::module_& module) {
     nb::class_<OwningSegment>(module, "Segment")
         .def(nb::init<std::size_t>(), nb::arg("capacity"))
         .def("scan_file", &scan_file, nb::arg("key"), nb::arg("average"), nb::arg("fd"), nb::arg("offset"),
-             nb::arg("length"))
+             nb::arg("length"), nb::arg("rule") = "default", nb::arg("weak") = false)
         .def("scan_buffer", &scan_buffer, nb::arg("key"), nb::arg("average"), nb::arg("data"), nb::arg("offset"),
-             nb::arg("length"))
+             nb::arg("length"), nb::arg("rule") = "default", nb::arg("weak") = false)
         .def_prop_ro("candidates", [](const OwningSegment& owner) { return owner.segment.candidates(); })
         .def_prop_ro("record_bytes", [](const OwningSegment& owner) { return owner.segment.record_bytes(); });
 
     nb::class_<Merger>(module, "Merger")
-        .def(nb::init<const FingerprintKey&, ChunkTable&>(), nb::arg("key"), nb::arg("table"), nb::keep_alive<1, 3>())
+        .def(
+            "__init__",
+            [](Merger* merger, const FingerprintKey& key, ChunkTable& table, std::string_view rule) {
+                new (merger) Merger(key, table, cut_rule(rule));
+            },
+            nb::arg("key"), nb::arg("table"), nb::arg("rule") = "default", nb::keep_alive<1, 3>())
         .def(
             "merge",
             [](Merger& merger, const OwningSegment& owner) {

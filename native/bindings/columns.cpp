@@ -6,6 +6,7 @@
 #include "parasync/chunk_table.hpp"
 #include "parasync/index.hpp"
 #include "parasync/matcher.hpp"
+#include "parasync/weak_table.hpp"
 
 namespace parasync::bindings {
 
@@ -40,13 +41,32 @@ nb::bytes digest(const ChunkTable& table) {
     return nb::bytes(result.data(), result.size());
 }
 
+// Packed u32.
+nb::bytes weak(const ChunkTable& table, std::uint64_t first, std::uint64_t count) {
+    table.check_range(first, count);
+    if (!table.has_weak()) throw std::invalid_argument("this table has no weak checksums");
+    std::vector<std::uint32_t> column(count);
+    for (std::uint64_t i = 0; i < count; ++i) column[i] = table.weak(first + i);
+    return record_bytes(column);
+}
+
+// Packed extents of packed u32.
+nb::bytes extents(const ChunkTable& table, nb::handle numbers) {
+    const Buffer buffer(numbers);
+    return record_bytes(unlocked([&] { return extents_of(table, records<std::uint32_t>(buffer.bytes())); }));
+}
+
 void bind_table(nb::module_& module) {
     nb::class_<ChunkTable>(module, "ChunkTable")
-        .def(nb::init<std::uint32_t, std::uint64_t>(), nb::arg("average"), nb::arg("size"))
+        .def(nb::init<std::uint32_t, std::uint64_t, bool>(), nb::arg("average"), nb::arg("size"),
+             nb::arg("weak") = false)
         .def("__len__", &ChunkTable::count)
         .def_prop_ro("end", &ChunkTable::end)
         .def_prop_ro("size", &ChunkTable::size)
         .def_prop_ro("average", &ChunkTable::average)
+        .def_prop_ro("has_weak", &ChunkTable::has_weak)
+        .def("weak", &weak, nb::arg("first"), nb::arg("count"))
+        .def("extents", &extents, nb::arg("numbers"))
         .def("encode", &encode, nb::arg("first"), nb::arg("count"))
         .def("extend", &extend, nb::arg("data"))
         .def("chunk", &chunk, nb::arg("number"))

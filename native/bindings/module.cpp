@@ -31,4 +31,5 @@ NB_MODULE(_native, module) {
     parasync::bindings::bind_chunking(module);
     parasync::bindings::bind_columns(module);
     parasync::bindings::bind_io(module);
+    parasync::bindings::bind_weak_strong(module);
 }

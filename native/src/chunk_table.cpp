@@ -33,7 +33,8 @@ std::uint32_t load_length(const std::uint8_t* from, std::size_t bytes) {
 
 }  // namespace
 
-ChunkTable::ChunkTable(std::uint32_t average, std::uint64_t size) : average_(average), size_(size) {
+ChunkTable::ChunkTable(std::uint32_t average, std::uint64_t size, bool weak)
+    : average_(average), size_(size), has_weak_(weak) {
     if (average < kMinAverage || average > kMaxAverage || !std::has_single_bit(average)) {
         throw std::invalid_argument("average chunk size " + std::to_string(average) +
                                     " is not a power of two from 2048 to 1048576");
@@ -52,23 +53,25 @@ std::uint64_t ChunkTable::end() const {
     return n == 0 ? 0 : offset(n - 1) + length(n - 1);
 }
 
-void ChunkTable::append(std::uint32_t length, Fingerprint fingerprint) {
+void ChunkTable::append(std::uint32_t length, Fingerprint fingerprint, std::uint32_t weak) {
     const std::uint64_t number = count_.load(std::memory_order_relaxed);
-    store(number, end(), length, fingerprint);
+    store(number, end(), length, fingerprint, weak);
     count_.store(number + 1, std::memory_order_release);
 }
 
-void ChunkTable::append_each(std::span<const std::uint32_t> lengths, const Fingerprint* fingerprints) {
+void ChunkTable::append_each(std::span<const std::uint32_t> lengths, const Fingerprint* fingerprints,
+                             const std::uint32_t* weak) {
     std::uint64_t number = count_.load(std::memory_order_relaxed);
     std::uint64_t offset = end();
     for (std::size_t i = 0; i < lengths.size(); ++i) {
-        store(number++, offset, lengths[i], fingerprints[i]);
+        store(number++, offset, lengths[i], fingerprints[i], has_weak_ ? weak[i] : 0);
         offset += lengths[i];
     }
     count_.store(number, std::memory_order_release);
 }
 
-void ChunkTable::store(std::uint64_t number, std::uint64_t offset, std::uint32_t length, Fingerprint fingerprint) {
+void ChunkTable::store(std::uint64_t number, std::uint64_t offset, std::uint32_t length, Fingerprint fingerprint,
+                       std::uint32_t weak) {
     if (length == 0 || length > maximum()) {
         throw std::invalid_argument("chunk length " + std::to_string(length) + " is not from 1 to " +
                                     std::to_string(maximum()));
@@ -83,6 +86,7 @@ void ChunkTable::store(std::uint64_t number, std::uint64_t offset, std::uint32_t
     }
     const Place place = place_of(number);
     Line& line = writable_line(place);
+    if (has_weak_) weak_page(place)[place.line * kPerLine + place.within] = weak;
     if (place.within == 0) line.offset = offset;
     line.fingerprints[place.within] = fingerprint;
     const unsigned shift = kLengthBits * place.within;
@@ -94,7 +98,9 @@ ChunkTable::Line& ChunkTable::writable_line(Place place) {
     ZeroedMemory& page = pages_[place.page];
     if (page.data() == nullptr) {
         const std::uint64_t lines_left = size_ / minimum() / kPerLine + 1 - page_first(place.page);
-        page = ZeroedMemory(std::min(page_lines(place.page), lines_left) * sizeof(Line));
+        const std::uint64_t lines = std::min(page_lines(place.page), lines_left);
+        if (has_weak_) weak_pages_[place.page] = ZeroedMemory(lines * kPerLine * sizeof(std::uint32_t));
+        page = ZeroedMemory(lines * sizeof(Line));
     }
     return reinterpret_cast<Line*>(page.data())[place.line];
 }
@@ -123,6 +129,7 @@ void ChunkTable::encode(std::uint64_t first, std::uint64_t count, std::uint8_t* 
 }
 
 std::uint64_t ChunkTable::extend(std::span<const std::uint8_t> data) {
+    if (has_weak_) throw std::invalid_argument("chunks on the wire have no weak checksums");
     if (data.size() % encoded_bytes() != 0) {
         throw std::invalid_argument(std::to_string(data.size()) + " bytes are not whole chunks of " +
                                     std::to_string(encoded_bytes()));
@@ -136,7 +143,7 @@ std::uint64_t ChunkTable::extend(std::span<const std::uint8_t> data) {
     // Chunks from `before` on are invisible until the count says otherwise: a bad batch leaves no trace.
     for (std::uint64_t i = 0; i < added; ++i) {
         const std::uint32_t length = load_length(lengths + i * length_bytes, length_bytes);
-        store(before + i, offset, length, {load_u64(fingerprints + i * 16), load_u64(fingerprints + i * 16 + 8)});
+        store(before + i, offset, length, {load_u64(fingerprints + i * 16), load_u64(fingerprints + i * 16 + 8)}, 0);
         offset += length;
     }
     count_.store(before + added, std::memory_order_release);

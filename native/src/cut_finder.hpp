@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "parasync/chunking.hpp"
+#include "parasync/crc32c.hpp"
 
 namespace parasync {
 
@@ -44,17 +45,21 @@ public:
     // The cut at `best`, or a forced one at `high`.
     Cut cut(const Best& best, std::uint32_t high) const {
         if (best.level != 0) {
-            return {records_.positions[best.record], false, 0, records_.fingerprints[best.record]};
+            return {records_.positions[best.record], false, 0, records_.fingerprints[best.record],
+                    records_.weak_at(best.record)};
         }
         std::uint32_t nearest = 0;
         Fingerprint fingerprint;
+        std::uint32_t weak = 0;
         if (best.behind != 0) {
             nearest = records_.positions[best.behind - 1];
             fingerprint = records_.fingerprints[best.behind - 1];
+            weak = records_.weak_at(best.behind - 1);
         }
         const std::uint32_t distance = high - nearest;
         const Fingerprint rest = key_.fingerprint(bytes_ + nearest, distance);
-        return {high, true, distance, key_.combine(fingerprint, rest, distance)};
+        if (!records_.weak.empty()) weak = crc32c(weak, bytes_ + nearest, distance);
+        return {high, true, distance, key_.combine(fingerprint, rest, distance), weak};
     }
 
     // No record before it can be one of a chunk that begins at the last `low` less the minimum.
@@ -87,6 +92,16 @@ inline void chunks_between(const FingerprintKey& key, const Cut& first, std::spa
             lengths[done + i] = cut.position - before.position;
         }
         key.combine_each(lefts, &fingerprints[done], distances, &fingerprints[done], count);
+    }
+}
+
+// The weak checksums of the same chunks, by the same equation.
+inline void weak_between(const Cut& first, std::span<const Cut> cuts, std::vector<std::uint32_t>& weak) {
+    weak.resize(cuts.size());
+    const Cut* before = &first;
+    for (std::size_t i = 0; i < cuts.size(); ++i) {
+        weak[i] = crc32c_combine(before->weak, cuts[i].weak, cuts[i].position - before->position);
+        before = &cuts[i];
     }
 }
 

@@ -21,21 +21,26 @@ struct Choice {
     std::span<const std::string_view> features;  // what the sources' compile options use (kernels.cmake)
 };
 
-#define PARASYNC_CHOICE(isa, features) \
-    Choice { {#isa, isa::survivors, isa::fingerprint, isa::accumulate, isa::combine_each}, features }
+// CRC32C and BLAKE3 have fewer kernels: two more name whose they are.
+#define PARASYNC_CHOICE(isa, features, crc, strong)                                                     \
+    Choice {                                                                                            \
+        {#isa, isa::survivors, isa::fingerprint, isa::accumulate, isa::combine_each, crc::crc32c,        \
+         crc::crc32c_shift, strong::blake3},                                                            \
+            features                                                                                    \
+    }
 
 #if defined(PARASYNC_X86_KERNELS)
 
-constexpr std::string_view kSsse3Features[] = {"ssse3", "sse4.1", "pclmul"};
-constexpr std::string_view kAvx2Features[] = {"avx2", "bmi", "pclmul"};
-constexpr std::string_view kAvx512Features[] = {"avx512f", "avx512bw", "avx512vl",  "bmi",
-                                                "gfni",    "pclmul",   "vpclmulqdq"};
+constexpr std::string_view kSsse3Features[] = {"ssse3", "sse4.1", "sse4.2", "pclmul"};
+constexpr std::string_view kAvx2Features[] = {"avx2", "bmi", "sse4.2", "pclmul"};
+constexpr std::string_view kAvx512Features[] = {"avx512f", "avx512bw", "avx512vl", "bmi",
+                                                "gfni",    "sse4.2",   "pclmul",   "vpclmulqdq"};
 
 constexpr Choice kChoices[] = {
-    PARASYNC_CHOICE(portable, {}),
-    PARASYNC_CHOICE(ssse3, kSsse3Features),
-    PARASYNC_CHOICE(avx2, kAvx2Features),
-    PARASYNC_CHOICE(avx512, kAvx512Features),
+    PARASYNC_CHOICE(portable, {}, portable, portable),
+    PARASYNC_CHOICE(ssse3, kSsse3Features, ssse3, portable),
+    PARASYNC_CHOICE(avx2, kAvx2Features, ssse3, avx2),
+    PARASYNC_CHOICE(avx512, kAvx512Features, ssse3, avx512),
 };
 
 // The compiler's run-time library counts a feature only if the operating system saves its registers.
@@ -46,6 +51,7 @@ std::vector<std::string_view> detect_features() {
     if (__builtin_cpu_supports(feature)) found.emplace_back(feature)
     PARASYNC_DETECT("ssse3");
     PARASYNC_DETECT("sse4.1");
+    PARASYNC_DETECT("sse4.2");
     PARASYNC_DETECT("pclmul");
     PARASYNC_DETECT("avx2");
     PARASYNC_DETECT("bmi");
@@ -63,8 +69,8 @@ std::vector<std::string_view> detect_features() {
 constexpr std::string_view kNeonFeatures[] = {"asimd", "pmull"};
 
 constexpr Choice kChoices[] = {
-    PARASYNC_CHOICE(portable, {}),
-    PARASYNC_CHOICE(neon, kNeonFeatures),
+    PARASYNC_CHOICE(portable, {}, portable, portable),
+    PARASYNC_CHOICE(neon, kNeonFeatures, portable, portable),
 };
 
 // As the operating system tells them, which alone can know.
@@ -78,7 +84,7 @@ std::vector<std::string_view> detect_features() {
 
 #else
 
-constexpr Choice kChoices[] = {PARASYNC_CHOICE(portable, {})};
+constexpr Choice kChoices[] = {PARASYNC_CHOICE(portable, {}, portable, portable)};
 
 std::vector<std::string_view> detect_features() { return {}; }
 

@@ -4,10 +4,12 @@
 
 #include "cut_finder.hpp"
 #include "parasync/chunking.hpp"
+#include "parasync/crc32c.hpp"
 
 namespace parasync {
 
-Merger::Merger(const FingerprintKey& key, ChunkTable& table) : key_(key), table_(table) {
+Merger::Merger(const FingerprintKey& key, ChunkTable& table, CutRule rule)
+    : key_(key), table_(table), options_{rule, table.has_weak()} {
     if (table.count() != 0) throw std::invalid_argument("a merger needs an empty chunk table");
 }
 
@@ -27,6 +29,9 @@ void Merger::check(const Segment& segment) const {
     if (!segment.scanned()) throw std::invalid_argument("the segment was not scanned, or the scan failed");
     if (&segment.key_->tables() != &key_.tables() || segment.average_ != table_.average()) {
         throw std::invalid_argument("the segment was scanned with another key or average chunk size");
+    }
+    if (segment.options_.rule != options_.rule || segment.options_.weak != options_.weak) {
+        throw std::invalid_argument("the segment was scanned for another cut rule or other checksums");
     }
     if (segment.offset() != merged_ || segment.end() > table_.size()) {
         throw std::invalid_argument("the segment [" + std::to_string(segment.offset()) + ", " +
@@ -86,23 +91,26 @@ bool Merger::take_open_cut(std::uint64_t low, unsigned level) {
     if (best == nullptr || best->level < level) return false;
 
     const OpenCut taken = *best;
-    table_.append(static_cast<std::uint32_t>(taken.position - start_), taken.fingerprint);
+    table_.append(static_cast<std::uint32_t>(taken.position - start_), taken.fingerprint, taken.weak);
     start_ = taken.position;
     open_ = key_.combine(taken.fingerprint, open_, merged_ - taken.position);
+    open_weak_ = crc32c_combine(taken.weak, open_weak_, merged_ - taken.position);
     std::erase_if(open_cuts_, [&](const OpenCut& cut) { return cut.position <= taken.position; });
     for (OpenCut& cut : open_cuts_) {
         cut.fingerprint = key_.combine(taken.fingerprint, cut.fingerprint, cut.position - taken.position);
+        cut.weak = crc32c_combine(taken.weak, cut.weak, cut.position - taken.position);
     }
     return true;
 }
 
 // Step 2: the chunks between the cuts.
 void Merger::append_chunks(const Segment& segment) {
-    last_ = {0, false, 0, open_};
+    last_ = {0, false, 0, open_, open_weak_};
     if (cuts_.empty()) return;
     chunks_between(key_, last_, cuts_, fingerprints_, lengths_);
     lengths_[0] += static_cast<std::uint32_t>(segment.offset() - start_);  // the part in earlier segments
-    table_.append_each(lengths_, fingerprints_.data());
+    if (options_.weak) weak_between(last_, cuts_, weak_);
+    table_.append_each(lengths_, fingerprints_.data(), weak_.data());
     for (const Cut& cut : cuts_) count(cut);
     last_ = cuts_.back();
     start_ = segment.offset() + last_.position;
@@ -112,7 +120,8 @@ void Merger::append_proposed(const Segment& segment) {
     if (followed_ >= followed_end_) return;
     const Proposal& proposal = segment.proposal_;
     const std::size_t count = followed_end_ - followed_;
-    table_.append_each(std::span(proposal.lengths).subspan(followed_, count), &proposal.fingerprints[followed_]);
+    table_.append_each(std::span(proposal.lengths).subspan(followed_, count), &proposal.fingerprints[followed_],
+                       proposal.weak.data() + (options_.weak ? followed_ : 0));
     for (const Cut& cut : std::span(proposal.cuts).subspan(followed_, count)) this->count(cut);
     last_ = proposal.cuts[followed_end_ - 1];
     start_ = segment.offset() + last_.position;
@@ -123,8 +132,10 @@ void Merger::append_last(const Segment& segment) {
     if (start_ == table_.size()) return;
     const std::uint64_t distance = segment.length() - last_.position;
     const Fingerprint fingerprint = key_.combine(last_.fingerprint, segment.records_.fingerprints.back(), distance);
-    table_.append(static_cast<std::uint32_t>(table_.size() - start_), fingerprint);
-    last_ = {static_cast<std::uint32_t>(segment.length()), false, 0, segment.records_.fingerprints.back()};
+    const std::uint32_t weak = segment.records_.weak_at(segment.records_.positions.size() - 1);
+    table_.append(static_cast<std::uint32_t>(table_.size() - start_), fingerprint,
+                  crc32c_combine(last_.weak, weak, distance));
+    last_ = {static_cast<std::uint32_t>(segment.length()), false, 0, segment.records_.fingerprints.back(), weak};
     start_ = table_.size();
 }
 
@@ -140,15 +151,20 @@ void Merger::keep_open(const Segment& segment) {
         return key_.combine(last_.fingerprint, segment.records_.fingerprints[record],
                             segment.records_.positions[record] - last_.position);
     };
+    const auto weak_since_base = [&](std::size_t record) {
+        return crc32c_combine(last_.weak, segment.records_.weak_at(record),
+                              segment.records_.positions[record] - last_.position);
+    };
     const std::size_t count = segment.records_.positions.size();
     for (std::size_t record = next_record_; record < count; ++record) {
         const std::uint64_t position = segment.offset() + segment.records_.positions[record];
         const unsigned level = segment.records_.levels[record];
         if (level != 0 && position >= start_ + table_.minimum()) {
-            open_cuts_.push_back({position, level, since_base(record)});
+            open_cuts_.push_back({position, level, since_base(record), weak_since_base(record)});
         }
     }
     open_ = since_base(count - 1);
+    open_weak_ = weak_since_base(count - 1);
     merged_ = segment.end();
 }
 

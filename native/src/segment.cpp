@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -6,6 +7,7 @@
 #include "cut_finder.hpp"
 #include "kernel.hpp"
 #include "parasync/chunking.hpp"
+#include "parasync/crc32c.hpp"
 #include "parasync/extent.hpp"
 #include "parasync/file_io.hpp"
 
@@ -22,6 +24,7 @@ void Records::clear() {
     positions.clear();
     levels.clear();
     fingerprints.clear();
+    weak.clear();
 }
 
 void Proposal::clear() {
@@ -29,6 +32,7 @@ void Proposal::clear() {
     cuts.clear();
     fingerprints.clear();
     lengths.clear();
+    weak.clear();
     next_record = 0;
 }
 
@@ -40,8 +44,8 @@ Segment::Segment(std::size_t capacity)
       memory_(kContext + capacity) {}
 
 void Segment::scan_file(const FingerprintKey& key, std::uint32_t average, int fd, std::uint64_t offset,
-                        std::size_t length) {
-    begin(average, offset, length);
+                        std::size_t length, ScanOptions options) {
+    begin(average, offset, length, options);
     const std::size_t context = std::min<std::uint64_t>(offset, kContext);
     std::uint8_t* const bytes = memory_.data() + kContext;
     std::memset(memory_.data(), 0, kContext - context);
@@ -55,8 +59,8 @@ void Segment::scan_file(const FingerprintKey& key, std::uint32_t average, int fd
 }
 
 void Segment::scan_buffer(const FingerprintKey& key, std::uint32_t average, std::span<const std::uint8_t> data,
-                          std::uint64_t offset, std::size_t length) {
-    begin(average, offset, length);
+                          std::uint64_t offset, std::size_t length, ScanOptions options) {
+    begin(average, offset, length, options);
     if (length != 0) check_extent(offset, length, data.size());
     std::size_t done = 0;
     if (offset < kContext) {
@@ -72,10 +76,11 @@ void Segment::scan_buffer(const FingerprintKey& key, std::uint32_t average, std:
 
 std::size_t Segment::record_bytes() const {
     return records_.positions.size() *
-           (sizeof records_.positions[0] + sizeof records_.levels[0] + sizeof records_.fingerprints[0]);
+               (sizeof records_.positions[0] + sizeof records_.levels[0] + sizeof records_.fingerprints[0]) +
+           records_.weak.size() * sizeof records_.weak[0];
 }
 
-void Segment::begin(std::uint32_t average, std::uint64_t offset, std::size_t length) {
+void Segment::begin(std::uint32_t average, std::uint64_t offset, std::size_t length, ScanOptions options) {
     key_.reset();
     threshold_level(average);  // throws for a bad one
     if (length > capacity_) {
@@ -86,6 +91,7 @@ void Segment::begin(std::uint32_t average, std::uint64_t offset, std::size_t len
         throw std::invalid_argument("offset " + std::to_string(offset) + " is beyond the largest file");
     }
     average_ = average;
+    options_ = options;
     offset_ = offset;
     length_ = length;
     candidates_ = 0;
@@ -118,6 +124,7 @@ void Segment::propose(const FingerprintKey& key) {
     }
     proposal_.next_record = finder.next_record();
     chunks_between(key, proposal_.start, proposal_.cuts, proposal_.fingerprints, proposal_.lengths);
+    if (options_.weak) weak_between(proposal_.start, proposal_.cuts, proposal_.weak);
 }
 
 void Segment::scan_piece(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size) {
@@ -131,6 +138,8 @@ void Segment::scan_piece(const FingerprintKey& key, const std::uint8_t* data, st
 void Segment::scan_block(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size) {
     const std::size_t found = scanner_.scan(data, size);
     const std::uint32_t spacing = average_ / 2;
+    const unsigned least = static_cast<unsigned>(std::bit_width(average_)) - 1;
+    const bool first = options_.rule == CutRule::kFirst;
     std::uint32_t last = 0;
     block_ends_.clear();
     const auto record = [&](std::uint32_t position, std::uint8_t level) {
@@ -142,7 +151,8 @@ void Segment::scan_block(const FingerprintKey& key, const std::uint8_t* data, st
     for (std::size_t i = 0; i < found; ++i) {
         const std::uint32_t position = scanner_.positions()[i];
         while (position - last > spacing) record(last + spacing, 0);
-        record(position, scanner_.levels()[i]);
+        const std::uint8_t level = scanner_.levels()[i];
+        record(position, first ? level >= least : level);
     }
     while (size - last > spacing) record(last + spacing, 0);
     if (last != size) record(static_cast<std::uint32_t>(size), 0);
@@ -153,7 +163,19 @@ void Segment::scan_block(const FingerprintKey& key, const std::uint8_t* data, st
     fingerprints.resize(records_.positions.size());
     current_kernel().accumulate(key.tables(), start, data, block_ends_.data(), block_ends_.size(),
                                 fingerprints.data() + before);
+    if (options_.weak) check_weak(data);
     candidates_ += found;
+}
+
+// The weak checksums of one block's records.
+void Segment::check_weak(const std::uint8_t* data) {
+    std::uint32_t weak = records_.weak.empty() ? 0 : records_.weak.back();
+    std::uint32_t done = 0;
+    for (const std::uint32_t end : block_ends_) {
+        weak = crc32c(weak, data + done, end - done);
+        done = end;
+        records_.weak.push_back(weak);
+    }
 }
 
 }  // namespace parasync

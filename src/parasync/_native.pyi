@@ -3,6 +3,8 @@
 Fingerprints are 16 bytes: two little-endian u64, the residues modulo the key's two polynomials.
 Extents are packed records of two little-endian u64 (offset, length): 16 bytes.
 Copies are packed records of three little-endian u64 (target offset, basis offset, length): 24 bytes.
+Tokens are packed records of u32 weak checksum, u32 length, u64 basis offset and 32 bytes of strong checksum: 48 bytes.
+Chunk numbers and weak checksums are packed little-endian u32, strong checksums 32 bytes each.
 All offsets and lengths are bytes.
 """
 
@@ -46,8 +48,10 @@ class ChunkTable:
     Stored in pages that never move: one writer, any number of readers of what is already there.
     """
 
-    def __init__(self, average: int, size: int) -> None:
+    def __init__(self, average: int, size: int, weak: bool = False) -> None:
         """For a file of `size` bytes; minimum chunk average/2, maximum average*3/2. Allocates as chunks arrive.
+
+        With `weak`, a column of weak checksums, 4 bytes a chunk, which the segments to be merged must bring.
 
         ValueError if `average` is not a power of two from 2 KiB to 1 MiB, or if the file may have more than
         2^32 - 2 chunks.
@@ -62,6 +66,14 @@ class ChunkTable:
     def size(self) -> int: ...
     @property
     def average(self) -> int: ...
+    @property
+    def has_weak(self) -> bool: ...
+    def weak(self, first: int, count: int) -> bytes:
+        """Weak checksums of these chunks (u32 each). IndexError if they are not all there; ValueError without any."""
+
+    def extents(self, numbers: Buffer) -> bytes:
+        """Extents of the chunks with these numbers (u32 each). IndexError if one is not there."""
+
     def encode(self, first: int, count: int) -> bytes:
         """`count` chunks for the wire: lengths (u16 if the maximum chunk fits, else u32), then fingerprints.
 
@@ -91,14 +103,35 @@ class Segment:
     def __init__(self, capacity: int) -> None:
         """For segments of up to `capacity` bytes, 1 GiB at most; ValueError otherwise."""
 
-    def scan_file(self, key: FingerprintKey, average: int, fd: int, offset: int, length: int) -> None:
+    def scan_file(
+        self,
+        key: FingerprintKey,
+        average: int,
+        fd: int,
+        offset: int,
+        length: int,
+        rule: str = "default",
+        weak: bool = False,
+    ) -> None:
         """Read [offset - CONTEXT, offset + length) with pread and scan it, interleaved in blocks that stay in L2.
 
-        OSError from the read; EOFError if the file ends early; ValueError for a bad average, or if length
+        `rule` says where cuts are, "default" (the candidate of the highest level) or "paper" (the first of level
+        log2(average) or more); with `weak`, chunks get weak checksums.
+
+        OSError from the read; EOFError if the file ends early; ValueError for a bad average or rule, or if length
         exceeds the capacity. After an error the segment cannot be merged.
         """
 
-    def scan_buffer(self, key: FingerprintKey, average: int, data: Buffer, offset: int, length: int) -> None:
+    def scan_buffer(
+        self,
+        key: FingerprintKey,
+        average: int,
+        data: Buffer,
+        offset: int,
+        length: int,
+        rule: str = "default",
+        weak: bool = False,
+    ) -> None:
         """The same over memory, without a copy; `data` is the whole file and is kept alive until the next scan.
 
         ValueError also if the extent reaches beyond `data`.
@@ -113,14 +146,14 @@ class Segment:
 class Merger:
     """Stage 2 of Phase I: takes segments in file order, appends chunks to the table (ParaSync 3.1)."""
 
-    def __init__(self, key: FingerprintKey, table: ChunkTable) -> None:
-        """ValueError unless the table is empty."""
+    def __init__(self, key: FingerprintKey, table: ChunkTable, rule: str = "default") -> None:
+        """ValueError unless the table is empty, or for an unknown rule."""
 
     def merge(self, segment: Segment) -> int:
         """Append the chunks that became final; returns how many.
 
         ValueError, with nothing changed, if the segment is not the next one or was not scanned with this key object
-        and the table's average.
+        and rule and the table's average, with weak checksums exactly if the table has them.
         """
 
     @property
@@ -219,3 +252,114 @@ class TargetWriter:
     @property
     def written(self) -> int: ...
     def fingerprint(self) -> bytes: ...
+
+def crc32c(data: Buffer, before: int) -> int:
+    """CRC32C of A||`data`, given that of A in `before` (0 if A is empty)."""
+
+def crc32c_combine(left: int, right: int, right_length: int) -> int:
+    """CRC32C of A||B from those of A and B; that of B from those of A and A||B."""
+
+def blake3(data: Buffer) -> bytes:
+    """BLAKE3, 32 bytes."""
+
+def blake3_extents(fd: int, extents: Buffer) -> bytes:
+    """BLAKE3 of each extent of the file, 32 bytes each; extents are hashed side by side.
+
+    ValueError if one is empty; OSError from a read; EOFError if the file ends early.
+    """
+
+class WeakTable:
+    """Weak checksum -> the chunks of a table that have it. One owner; not thread-safe."""
+
+    def __init__(self, chunks: ChunkTable) -> None:
+        """ValueError if the table has no weak checksums."""
+
+    def insert(self, first: int, count: int) -> None:
+        """Add the next chunks of the table. ValueError if others come first; IndexError if they are not all there."""
+
+    def find(self, weak: Buffer) -> bytes:
+        """All chunks with these checksums: packed pairs of u32 (place of the checksum in `weak`, chunk number)."""
+
+    def __len__(self) -> int:
+        """Chunks inserted."""
+
+    @property
+    def values(self) -> int:
+        """Different checksums among them."""
+
+class TentativeMatcher:
+    """Joins weak checksums of the target with chunks of the basis while both grow. One owner; not thread-safe."""
+
+    def __init__(self, basis: ChunkTable) -> None:
+        """ValueError if the table has no weak checksums."""
+
+    def add_chunks(self, first: int, count: int) -> None:
+        """The next chunks of the basis. ValueError if others come first; IndexError if they are not all there."""
+
+    def seal(self) -> None:
+        """No more chunks follow."""
+
+    def add_values(self, weak: Buffer) -> None:
+        """The next checksums of the target. ValueError if one came before."""
+
+    def take(self, limit: int) -> bytes:
+        """Numbers of the next basis chunks with a checksum of the target, `limit` at most; each chunk once."""
+
+    @property
+    def waiting(self) -> int:
+        """Chunks to take."""
+
+    @property
+    def values(self) -> int: ...
+    @property
+    def resolved(self) -> int:
+        """So many checksums, the first that came, have all their chunks taken; 0 until sealed."""
+
+def tokens(chunks: ChunkTable, numbers: Buffer, strong: Buffer) -> bytes:
+    """Tokens of these chunks with these strong checksums; of equal content the first alone.
+
+    ValueError unless there are as many of both; IndexError if a chunk is not there.
+    """
+
+class StrongMatcher:
+    """Verifies tokens against the target's chunks, batch by batch. One owner; not thread-safe."""
+
+    def __init__(self, target: ChunkTable, copy_limit: int) -> None:
+        """Copies are joined up to `copy_limit` bytes. ValueError if the table has no weak checksums."""
+
+    def add(self, first: int, count: int) -> bytes:
+        """The next chunks of the target; returns their new weak checksums.
+
+        ValueError if others come first; IndexError if they are not all there.
+        """
+
+    def begin(self, tokens: Buffer) -> bytes:
+        """Begin a batch; numbers of the chunks to hash, each once in all batches.
+
+        ValueError for a token whose checksum is not the target's, or without length; RuntimeError within a batch.
+        """
+
+    def confirm(self, strong: Buffer) -> bytes:
+        """End the batch, given the strong checksums of these chunks; copies for those that a token describes.
+
+        ValueError unless there are as many; RuntimeError without a batch.
+        """
+
+    def take_literals(self, resolved: int) -> bytes:
+        """Extents, neighbours joined, of chunks that no token can confirm any more: of the first `resolved` checksums.
+
+        Each is returned once. ValueError if `resolved` descends or exceeds `values`.
+        """
+
+    @property
+    def late(self) -> bool:
+        """Whether chunks wait for a batch, even one without tokens."""
+
+    @property
+    def values(self) -> int:
+        """Different weak checksums so far."""
+
+    @property
+    def hashed_bytes(self) -> int: ...
+    @property
+    def matched_bytes(self) -> int: ...

@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from parasync.config import INLINE_BYTES, SEGMENT_BYTES
+from parasync.config import CHUNKING_DEFAULT, INLINE_BYTES, SEGMENT_BYTES
 from parasync.kernels import ChunkTable, FingerprintKey, Merger, Segment
 from parasync.pipeline import Scope
 
@@ -38,12 +38,16 @@ class ChunkingJob:
 
     The job reads through a duplicate of `fd` of its own, so the owner may close
     `fd` at any time. `failed` gets the first OSError or EOFError of a read,
-    once; `sink` is not called afterwards.
+    once; `sink` is not called afterwards. `rule` is the cut rule; whether there
+    are weak checksums says the table.
     """
 
-    def __init__(self, fd: int, table: ChunkTable, sink: ChunkSink, failed: FailureSink) -> None:
+    def __init__(
+        self, fd: int, table: ChunkTable, sink: ChunkSink, failed: FailureSink, rule: str = CHUNKING_DEFAULT
+    ) -> None:
         self.fd = os.dup(fd)
         self.table = table
+        self.rule = rule
         self.merger: Merger | None = None
         self._sink = sink
         self._failed = failed
@@ -111,7 +115,7 @@ class ChunkingJob:
 
     def _append(self, segment: Segment, key: FingerprintKey) -> None:
         if self.merger is None:
-            self.merger = Merger(key, self.table)
+            self.merger = Merger(key, self.table, self.rule)
         first = len(self.table)
         count = self.merger.merge(segment)
         if count:
@@ -186,7 +190,8 @@ class ChunkingPool:
             segment, job, number, offset, length = taken
             try:
                 with self._scope.span(self._scan):
-                    segment.scan_file(self._key, job.table.average, job.fd, offset, length)
+                    table = job.table
+                    segment.scan_file(self._key, table.average, job.fd, offset, length, job.rule, table.has_weak)
             except (OSError, EOFError) as error:
                 self._release(segment)
                 job.fail(error, self._release)
@@ -232,8 +237,9 @@ class ChunkingPool:
 class InlineChunker:
     """Chunks small files on the caller's thread. One owner at a time; its buffer is made when first needed."""
 
-    def __init__(self, key: FingerprintKey) -> None:
+    def __init__(self, key: FingerprintKey, rule: str = CHUNKING_DEFAULT) -> None:
         self._key = key
+        self._rule = rule
         self._segment: Segment | None = None
 
     def chunk(self, fd: int, table: ChunkTable) -> None:
@@ -245,8 +251,8 @@ class InlineChunker:
         """
         if self._segment is None:
             self._segment = Segment(INLINE_BYTES)
-        self._segment.scan_file(self._key, table.average, fd, 0, table.size)
-        Merger(self._key, table).merge(self._segment)
+        self._segment.scan_file(self._key, table.average, fd, 0, table.size, self._rule, table.has_weak)
+        Merger(self._key, table, self._rule).merge(self._segment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,20 +266,27 @@ class ChunkReport:
 
 
 def chunk_file(
-    fd: int, size: int, key: FingerprintKey, average: int, threads: int, segment_bytes: int = SEGMENT_BYTES
+    fd: int,
+    size: int,
+    key: FingerprintKey,
+    average: int,
+    threads: int,
+    segment_bytes: int = SEGMENT_BYTES,
+    rule: str = CHUNKING_DEFAULT,
+    weak: bool = False,
 ) -> ChunkReport:
-    """Chunk a whole open file (ParaSync 3.1).
+    """Chunk a whole open file by a cut rule, with weak checksums if asked for (ParaSync 3.1).
 
     Raises:
         OSError: a read failed.
         EOFError: the file became shorter than `size` while it was read.
     """
-    table = ChunkTable(average, size)
+    table = ChunkTable(average, size, weak)
     errors: list[Exception] = []
     start = time.perf_counter()
     if size == 0:
         return ChunkReport(table, 0, 0, 0.0)
-    job = ChunkingJob(fd, table, lambda first, count, last: None, errors.append)
+    job = ChunkingJob(fd, table, lambda first, count, last: None, errors.append, rule)
     try:
         with Scope("chunk") as scope:
             pool = ChunkingPool(scope, key, min(threads, -(-size // segment_bytes)), segment_bytes)

@@ -18,6 +18,18 @@ DEFAULT_AVERAGE = 8 * KIB
 MANY_CHUNKS = 1 << 22
 """Chunks of a file above which they are made larger: 70 bytes each on the receiver, 28 on the sender."""
 
+CHUNKING_DEFAULT = "default"
+"""Cut at the candidate of the highest level (decision 1)."""
+CHUNKING_PAPER = "paper"
+"""Cut at the first candidate of level log2(average) (ParaSync 3.1)."""
+CHUNKINGS = (CHUNKING_DEFAULT, CHUNKING_PAPER)
+"""The cut rules."""
+MATCHING_FINGERPRINT = "fingerprint"
+"""The receiver finds chunks by their fingerprints and plans alone (decisions 2 and 3)."""
+MATCHING_WEAK_STRONG = "weak-strong"
+"""Weak checksums find tentative matches, strong ones confirm them, and the sender commands (ParaSync 3.2)."""
+MATCHINGS = (MATCHING_FINGERPRINT, MATCHING_WEAK_STRONG)
+
 SEGMENT_BYTES = 8 * MIB
 """One worker's extent: large enough that a merge per segment is noise, small enough that the first
 batch of chunks leaves after a few milliseconds and that memory does not grow with the file."""

@@ -27,12 +27,14 @@ from native_support import (
     repeated,
     rows,
 )
-from parasync.kernels import CONTEXT, ChunkTable, Merger, Segment, select_kernel
+from parasync.kernels import CONTEXT, ChunkTable, Merger, Segment, crc32c, select_kernel
 
 AVERAGE = 2048
 """The smallest: most chunks for the bytes."""
 MAXIMUM = AVERAGE * 3 // 2
 AVERAGES = [2048 << i for i in range(10)]
+
+RULES = ["default", "paper"]
 
 DATA = random.Random(1).randbytes(1 << 18)
 
@@ -116,11 +118,13 @@ def test_segments_without_candidates_between_others(kernel: str) -> None:
         assert native_chunks(data, AVERAGE, segment) == want, segment
 
 
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("average", AVERAGES[:6])
-def test_averages(kernel: str, average: int) -> None:
+def test_averages(kernel: str, average: int, rule: str) -> None:
     size = min(len(DATA), 24 * average) - 3
+    want = expected_chunks(DATA[:size], average, rule)
     for segment in (size, 65_536, average - 1, 10_007):
-        assert native_chunks(DATA[:size], average, segment) == expected(size, average), segment
+        assert native_chunks(DATA[:size], average, segment, rule=rule) == want, segment
 
 
 @pytest.mark.parametrize("average", AVERAGES[6:])
@@ -144,6 +148,43 @@ def test_kernels_agree_on_more(average: int) -> None:
 
     per_kernel(check)
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("segment", [1, 2, 17, 61, 64, 251, 509, 1023, 3072, 10_007])
+def test_segments_and_the_first_candidate(kernel: str, segment: int) -> None:
+    """The other cut rule, with the same scan and merge: also where every third cut is forced."""
+    size = 20 * MAXIMUM + 5 if segment > 60 else 3 * MAXIMUM
+    assert native_chunks(DATA[:size], AVERAGE, segment, rule="paper") == expected_chunks(DATA[:size], AVERAGE, "paper")
+
+
+def test_the_first_candidate_cuts_as_the_paper_says() -> None:
+    """Forced cuts of 37 to 42 % are what it reports for its minimum, average and maximum."""
+    data = random.Random(3).randbytes(1 << 23)
+    table, merger = chunk_table(data, 8192, [1 << 20], rule="paper")
+    lengths = [length for length, _ in rows(table)]
+    assert min(lengths[:-1]) >= 4096
+    assert max(lengths) == 12_288
+    assert 0.33 < merger.forced / len(lengths) < 0.45
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_weak_checksums_are_those_of_the_chunks(kernel: str, rule: str) -> None:
+    """However they were combined, through segments, over forced cuts and in proposals."""
+    data = DATA[:60_000] + bytes(40_001) + DATA[20_000:45_000] + b"\x01" * 30_007 + DATA[:20_000]
+    for segment in (len(data), 30_000, 4096, 509):
+        table, _ = chunk_table(data, AVERAGE, [segment], rule=rule, weak=True)
+        begin = 0
+        for (length, _), weak in zip(rows(table), memoryview(table.weak(0, len(table))).cast("I"), strict=True):
+            assert weak == crc32c(data[begin : begin + length], 0)
+            begin += length
+
+
+def test_what_a_segment_was_scanned_for_is_checked() -> None:
+    for rule, weak in (("paper", False), ("default", True)):
+        segment = Segment(8192)
+        segment.scan_buffer(KEY, AVERAGE, DATA[:8192], 0, 8192, rule, weak)
+        with pytest.raises(ValueError, match="another cut rule or other checksums"):
+            Merger(KEY, ChunkTable(AVERAGE, 8192)).merge(segment)
 
 
 @pytest.mark.parametrize("at_start", [True, False])
@@ -176,13 +217,18 @@ def contents(draw: st.DrawFn) -> bytes:
     return data
 
 
-@settings(max_examples=200, deadline=None)
-@given(contents(), st.lists(st.integers(1, 9000), min_size=1, max_size=6), st.sampled_from(AVERAGES[:3]))
-def test_any_content_in_any_segments(data: bytes, lengths: list[int], average: int) -> None:
-    want = expected_chunks(data, average)
+@settings(max_examples=300, deadline=None)
+@given(
+    contents(),
+    st.lists(st.integers(1, 9000), min_size=1, max_size=6),
+    st.sampled_from(AVERAGES[:3]),
+    st.sampled_from(RULES),
+)
+def test_any_content_in_any_segments(data: bytes, lengths: list[int], average: int, rule: str) -> None:
+    want = expected_chunks(data, average, rule)
 
     def check() -> None:
-        assert native_chunks(data, average, *lengths) == want
+        assert native_chunks(data, average, *lengths, rule=rule) == want
 
     per_kernel(check)
 

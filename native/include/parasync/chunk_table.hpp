@@ -24,7 +24,8 @@ class ChunkTable {
 public:
     // For a file of `size` bytes. Throws std::invalid_argument unless `average` is a power of two from 2 KiB to
     // 1 MiB, or if the file could have more than kMaxChunks chunks.
-    ChunkTable(std::uint32_t average, std::uint64_t size);
+    // With `weak`, chunks have weak checksums, too, in a column of four bytes each.
+    ChunkTable(std::uint32_t average, std::uint64_t size, bool weak = false);
     ~ChunkTable();
     ChunkTable(const ChunkTable&) = delete;
     ChunkTable& operator=(const ChunkTable&) = delete;
@@ -33,6 +34,7 @@ public:
     std::uint32_t minimum() const { return average_ / 2; }
     std::uint32_t maximum() const { return average_ / 2 * 3; }
     std::uint64_t size() const { return size_; }
+    bool has_weak() const { return has_weak_; }
 
     std::uint64_t count() const { return count_.load(std::memory_order_acquire); }
     // Offset behind the last chunk; equals size() when the table is complete.
@@ -54,6 +56,11 @@ public:
         const Place place = place_of(number);
         return line(place).fingerprints[place.within];
     }
+    // Of a table with weak checksums.
+    std::uint32_t weak(std::uint64_t number) const {
+        const Place place = place_of(number);
+        return weak_page(place)[place.line * kPerLine + place.within];
+    }
     // Whether it has this length and fingerprint.
     bool equal(std::uint64_t number, std::uint32_t length, Fingerprint fingerprint) const {
         const Place place = place_of(number);
@@ -70,10 +77,12 @@ public:
     }
 
     // Appends the chunk that begins at end(). Throws std::invalid_argument if its length is 0 or above maximum(), if
-    // it is below minimum() without ending the file, or if it reaches beyond size(). Writer only.
-    void append(std::uint32_t length, Fingerprint fingerprint);
+    // it is below minimum() without ending the file, or if it reaches beyond size(). Writer only. `weak` is ignored by
+    // a table without weak checksums.
+    void append(std::uint32_t length, Fingerprint fingerprint, std::uint32_t weak = 0);
     // Appends as many chunks, one behind the other. Readers see all of them or, when one is refused, none.
-    void append_each(std::span<const std::uint32_t> lengths, const Fingerprint* fingerprints);
+    void append_each(std::span<const std::uint32_t> lengths, const Fingerprint* fingerprints,
+                     const std::uint32_t* weak = nullptr);
 
     // Bytes of one chunk on the wire: its length in 2 or 4 bytes, then its fingerprint in 16.
     std::size_t encoded_length_bytes() const { return maximum() <= 0xFFFF ? 2 : 4; }
@@ -82,7 +91,8 @@ public:
     // little-endian. Throws std::out_of_range if they are not all there.
     void encode(std::uint64_t first, std::uint64_t count, std::uint8_t* out) const;
     // Appends what encode() wrote; returns the number of chunks. Throws std::invalid_argument, with nothing
-    // appended, where append() would, and if the byte count does not divide. Writer only.
+    // appended, where append() would, and if the byte count does not divide or there should be weak checksums. Writer
+    // only.
     std::uint64_t extend(std::span<const std::uint8_t> data);
 
     // Throws std::out_of_range unless [first, first + count) is below count().
@@ -131,14 +141,20 @@ private:
     const Line& line(Place place) const {
         return reinterpret_cast<const Line*>(pages_[place.page].data())[place.line];
     }
+    std::uint32_t* weak_page(Place place) const {
+        return reinterpret_cast<std::uint32_t*>(weak_pages_[place.page].data());
+    }
     // Stores chunk `number` at `offset`, which readers cannot see yet, after the checks that append() documents.
-    void store(std::uint64_t number, std::uint64_t offset, std::uint32_t length, Fingerprint fingerprint);
+    void store(std::uint64_t number, std::uint64_t offset, std::uint32_t length, Fingerprint fingerprint,
+               std::uint32_t weak);
     Line& writable_line(Place place);
 
     const std::uint32_t average_;
     const std::uint64_t size_;
+    const bool has_weak_;
     std::atomic<std::uint64_t> count_{0};
     std::array<ZeroedMemory, kPages> pages_;
+    std::array<ZeroedMemory, kPages> weak_pages_;
 };
 
 }  // namespace parasync

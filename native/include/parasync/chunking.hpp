@@ -3,7 +3,8 @@
 // Contract, bit-identical on every CPU, with every kernel and for every way to cut a file into segments: with the
 // candidates of scan.hpp and the table's minimum and maximum, the chunk that begins at `start`
 //   - is the rest of the file, if that is no longer than the maximum;
-//   - else ends at the candidate of the highest level in [start + minimum, start + maximum], the first of equals;
+//   - else ends at the candidate that the rule prefers in [start + minimum, start + maximum]: of the highest level,
+//     the first of equals; or the first of level log2(average) or more;
 //   - else, without such a candidate, has the maximum length (a forced cut).
 #pragma once
 
@@ -20,14 +21,31 @@
 
 namespace parasync {
 
+enum class CutRule : std::uint8_t {
+    kHighest,  // the candidate of the highest level, the first of equals
+    kFirst,    // the first candidate of level log2(average) or more (ParaSync 3.1)
+};
+
+// What a segment is scanned for.
+struct ScanOptions {
+    CutRule rule = CutRule::kHighest;
+    bool weak = false;  // CRC32C of chunks, too
+};
+
 // What the scan of a segment found, in the order of positions, a column each: the choice of cuts only walks the first
 // two. A record is a candidate, or a mark (level 0) that is none. Marks end the segment and every block, and stand
 // wherever no candidate has been for half an average chunk, so that a forced cut finds a fingerprint nearby. With the
 // distances of scan.hpp that bounds the records, whatever the content.
+//
+// Cut rules differ here and nowhere else: for kFirst, candidates of a lower level are marks and all others are of level
+// 1, so that the first of the highest level is the first.
 struct Records {
     std::vector<std::uint32_t> positions;    // from the segment's begin, ascending; the last is its length
     std::vector<std::uint8_t> levels;        // 0: a mark
     std::vector<Fingerprint> fingerprints;   // of the segment's bytes up to the position
+    std::vector<std::uint32_t> weak;         // their CRC32C; empty unless asked for
+
+    [[nodiscard]] std::uint32_t weak_at(std::size_t record) const { return weak.empty() ? 0 : weak[record]; }
 
     void clear();
 };
@@ -38,6 +56,7 @@ struct Cut {
     bool forced;
     std::uint32_t rehashed;    // bytes hashed again for it
     Fingerprint fingerprint;   // of the segment up to here
+    std::uint32_t weak;        // the same bytes' CRC32C, if asked for
 };
 
 // The cuts that follow each other in a segment if a chunk begins at `start`. What follows a cut depends on nothing
@@ -48,6 +67,7 @@ struct Proposal {
     std::vector<Cut> cuts;
     std::vector<Fingerprint> fingerprints;  // of the chunks that end at the cuts
     std::vector<std::uint32_t> lengths;
+    std::vector<std::uint32_t> weak;        // their CRC32C; empty unless asked for
     std::size_t next_record = 0;            // the first that may be a cut of the chunk behind the last cut
 
     void clear();
@@ -64,12 +84,13 @@ public:
 
     // Reads [offset - kContext, offset + length) of the file and scans it. Throws std::invalid_argument if `length`
     // exceeds the capacity or `average` is bad, std::system_error from the read, EndOfFile if the file ends early.
-    void scan_file(const FingerprintKey& key, std::uint32_t average, int fd, std::uint64_t offset, std::size_t length);
+    void scan_file(const FingerprintKey& key, std::uint32_t average, int fd, std::uint64_t offset, std::size_t length,
+                   ScanOptions options = {});
 
     // The same over a whole file in memory, which must stay there until the segment has been merged.
     // Throws std::invalid_argument if the extent reaches beyond `data`, too.
     void scan_buffer(const FingerprintKey& key, std::uint32_t average, std::span<const std::uint8_t> data,
-                     std::uint64_t offset, std::size_t length);
+                     std::uint64_t offset, std::size_t length, ScanOptions options = {});
 
     // False until a scan, and after one that failed.
     [[nodiscard]] bool scanned() const { return key_.has_value(); }
@@ -82,12 +103,13 @@ public:
 private:
     friend class Merger;
 
-    void begin(std::uint32_t average, std::uint64_t offset, std::size_t length);
+    void begin(std::uint32_t average, std::uint64_t offset, std::size_t length, ScanOptions options);
     void finish(const FingerprintKey& key, const std::uint8_t* bytes);
     void propose(const FingerprintKey& key);
     // Scans bytes [done, done + size) of the segment, which are at `data` with their context before them.
     void scan_piece(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size);
     void scan_block(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size);
+    void check_weak(const std::uint8_t* data);
 
     const std::size_t capacity_;
     ZeroedMemory memory_;
@@ -95,6 +117,7 @@ private:
 
     std::optional<FingerprintKey> key_;
     std::uint32_t average_ = 0;
+    ScanOptions options_;
     std::uint64_t offset_ = 0;
     std::size_t length_ = 0;
     std::size_t candidates_ = 0;
@@ -112,11 +135,12 @@ private:
 // bytes up to it the chunk would have been decided before.
 class Merger {
 public:
-    // The table outlives the merger and has no other writer. Throws std::invalid_argument unless it is empty.
-    Merger(const FingerprintKey& key, ChunkTable& table);
+    // The table outlives the merger and has no other writer; if it has weak checksums, so must have the segments.
+    // Throws std::invalid_argument unless it is empty.
+    Merger(const FingerprintKey& key, ChunkTable& table, CutRule rule = CutRule::kHighest);
 
     // Appends the chunks that are final now; returns how many. Throws std::invalid_argument, with nothing changed, if
-    // the segment was not scanned with the same key and average, or is not the next one.
+    // the segment was not scanned with the same key, average, rule and checksums, or is not the next one.
     std::uint64_t merge(const Segment& segment);
 
     [[nodiscard]] std::uint64_t forced() const { return forced_; }
@@ -129,6 +153,7 @@ private:
         std::uint64_t position;
         unsigned level;
         Fingerprint fingerprint;  // of the open chunk up to here
+        std::uint32_t weak;
     };
 
     void check(const Segment& segment) const;
@@ -143,9 +168,11 @@ private:
 
     const FingerprintKey key_;
     ChunkTable& table_;
+    const ScanOptions options_;
     std::uint64_t merged_ = 0;  // end of the last segment
     std::uint64_t start_ = 0;   // of the open chunk
     Fingerprint open_;          // of [start_, merged_)
+    std::uint32_t open_weak_ = 0;
     std::vector<OpenCut> open_cuts_;
     std::uint64_t forced_ = 0;
     std::uint64_t rehashed_ = 0;
@@ -158,6 +185,7 @@ private:
     Cut last_{};                       // the last cut; before the first, the open chunk in front of the segment
     std::vector<Fingerprint> fingerprints_;
     std::vector<std::uint32_t> lengths_;
+    std::vector<std::uint32_t> weak_;
 };
 
 }  // namespace parasync
