@@ -42,6 +42,10 @@ void bind_checksums(nb::module_& module) {
     module.def("blake3_extents", &strong_of_extents, nb::arg("fd"), nb::arg("extents"));
 }
 
+std::uint64_t check(nb::handle copies, std::uint64_t target_size, std::uint64_t basis_size) {
+    return check_copies(unpack<Copy>(copies), target_size, basis_size);
+}
+
 void bind_weak_table(nb::module_& module) {
     nb::class_<WeakTable>(module, "WeakTable")
         .def(nb::init<const ChunkTable&>(), nb::arg("chunks"), nb::keep_alive<1, 2>())
@@ -133,6 +137,7 @@ void bind_weak_strong(nb::module_& module) {
     bind_weak_table(module);
     bind_tentative(module);
     bind_strong(module);
+    module.def("check_copies", &check, nb::arg("copies"), nb::arg("target_size"), nb::arg("basis_size"));
 }
 
 }  // namespace parasync::bindings

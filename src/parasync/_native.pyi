@@ -363,3 +363,9 @@ class StrongMatcher:
     def hashed_bytes(self) -> int: ...
     @property
     def matched_bytes(self) -> int: ...
+
+def check_copies(copies: Buffer, target_size: int, basis_size: int) -> int:
+    """Bytes of these copies.
+
+    ValueError if one is empty or leaves target or basis, or if they are more than the target.
+    """

@@ -30,6 +30,12 @@ MATCHING_WEAK_STRONG = "weak-strong"
 """Weak checksums find tentative matches, strong ones confirm them, and the sender commands (ParaSync 3.2)."""
 MATCHINGS = (MATCHING_FINGERPRINT, MATCHING_WEAK_STRONG)
 
+SLICE_CHUNKS = 128
+"""Chunks that are hashed and told together (about 1 MiB): some 0.5 ms of work for one thread, and one frame."""
+TOKENS_IN_FLIGHT = 16384
+"""Tokens of a file that the sender has not answered: bounds what either side holds, for 128 MiB of chunks a round
+trip."""
+
 SEGMENT_BYTES = 8 * MIB
 """One worker's extent: large enough that a merge per segment is noise, small enough that the first
 batch of chunks leaves after a few milliseconds and that memory does not grow with the file."""
@@ -142,6 +148,8 @@ class Options:
     average: int = 0
     rsh: str = REMOTE_SHELL
     remote_path: str = REMOTE_COMMAND
+    chunking: str = CHUNKING_DEFAULT
+    matching: str = MATCHING_FINGERPRINT
 
     def __post_init__(self) -> None:
         if not 0 <= self.threads <= 256:
@@ -153,8 +161,18 @@ class Options:
             )
         if self.average:
             check_average(self.average)
+        for name, value, known in (
+            ("chunking", self.chunking, CHUNKINGS),
+            ("matching", self.matching, MATCHINGS),
+        ):
+            if value not in known:
+                raise UsageError(f"--{name} {value!r} is not known here: use {' or '.join(known)}")
         if not 0 < self.timeout <= 86400:
             raise UsageError(f"--timeout {self.timeout} is out of range: use seconds up to 86400")
+
+    @property
+    def weak_strong(self) -> bool:
+        return self.matching == MATCHING_WEAK_STRONG
 
     @property
     def workers(self) -> int:

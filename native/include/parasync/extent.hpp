@@ -50,4 +50,17 @@ inline void check_extent(std::uint64_t offset, std::uint64_t length, std::uint64
     }
 }
 
+// The bytes of these copies, which may be a stranger's. Throws std::invalid_argument if one is empty or leaves a target
+// of `target_size` bytes or a basis of `basis_size`, or if they are more than the target together.
+inline std::uint64_t check_copies(std::span<const Copy> copies, std::uint64_t target_size, std::uint64_t basis_size) {
+    std::uint64_t left = target_size;
+    for (const Copy& copy : copies) {
+        check_extent(copy.target_offset, copy.length, target_size);
+        check_extent(copy.basis_offset, copy.length, basis_size);
+        if (copy.length > left) throw std::invalid_argument("copies of more than the file");
+        left -= copy.length;
+    }
+    return target_size - left;
+}
+
 }  // namespace parasync

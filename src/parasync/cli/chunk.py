@@ -12,7 +12,7 @@ import click
 
 from parasync.cli.meter import human_bytes
 from parasync.cli.output import print_json, print_line
-from parasync.config import MIB, SEGMENT_BYTES, Options, default_average
+from parasync.config import CHUNKING_DEFAULT, CHUNKINGS, MIB, SEGMENT_BYTES, Options, default_average
 from parasync.errors import FileError, SelectionError, UsageError, describe_os_error
 
 if TYPE_CHECKING:
@@ -50,13 +50,28 @@ Examples:
     metavar="BYTES",
     help="Average chunk size, a power of two; by file size unless given.",
 )
+@click.option(
+    "--chunking",
+    type=click.Choice(CHUNKINGS),
+    default=CHUNKING_DEFAULT,
+    show_default=True,
+    help="Cut rule: highest candidate, or the paper's first one.",
+)
 @click.option("--kernel", metavar="NAME", help="Use this kernel (see parasync doctor); does not change the chunks.")
 @click.option(
     "--key", metavar="HEX", help="Key of the fingerprints: 32 hexadecimal digits or more; a fixed one unless given."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
-    *, file: bytes, threads: int, segment_size: int, average: int, kernel: str | None, key: str | None, as_json: bool
+    *,
+    file: bytes,
+    threads: int,
+    segment_size: int,
+    average: int,
+    chunking: str,
+    kernel: str | None,
+    key: str | None,
+    as_json: bool,
 ) -> int:
     """Cut FILE into content-defined chunks, as a sync would, and tell their sizes and the speed.
 
@@ -72,7 +87,7 @@ def command(
     with open_file(file) as (fd, size):
         try:
             report = chunk_file(
-                fd, size, fingerprint_key(secret), average or default_average(size), workers, segment_size
+                fd, size, fingerprint_key(secret), average or default_average(size), workers, segment_size, chunking
             )
         except OSError as error:
             raise FileError(describe_os_error("read", file, error)) from error

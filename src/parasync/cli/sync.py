@@ -12,8 +12,12 @@ import click
 from parasync import __version__
 from parasync.cli.output import JsonOutput, Output, TextOutput, print_summary_event
 from parasync.config import (
+    CHUNKING_DEFAULT,
+    CHUNKINGS,
     COMPRESS_AUTOMATICALLY,
     COMPRESS_NOTHING,
+    MATCHING_FINGERPRINT,
+    MATCHINGS,
     MAX_COMPRESS_LEVEL,
     REMOTE_COMMAND,
     REMOTE_SHELL,
@@ -95,6 +99,20 @@ SRC/ what is in it. A local name with a colon is given as ./a:b.
     help="Average chunk size, a power of two; by file size unless given.",
 )
 @click.option(
+    "--chunking",
+    type=click.Choice(CHUNKINGS),
+    default=CHUNKING_DEFAULT,
+    show_default=True,
+    help="Cut rule of both sides: highest candidate, or the paper's first one.",
+)
+@click.option(
+    "--matching",
+    type=click.Choice(MATCHINGS),
+    default=MATCHING_FINGERPRINT,
+    show_default=True,
+    help="How equal chunks are found; weak-strong is the paper's way, in two exchanges.",
+)
+@click.option(
     "--trace",
     metavar="FILE",
     type=click.Path(path_type=bytes),
@@ -134,6 +152,8 @@ def command(
     compression: int,
     level: int | None,
     average: int,
+    chunking: str,
+    matching: str,
     trace: bytes | None,
     verbose: bool,
     quiet: bool,
@@ -167,6 +187,8 @@ def command(
                 average,
                 rsh,
                 remote_path,
+                chunking,
+                matching,
             )
             sources, destination = split_locations(locations)
             output.start(sources, destination)

@@ -44,7 +44,7 @@ class Flight:
         self._failed: set[int] = set()
         self._lock = threading.Lock()
         self._admission = threading.RLock()
-        self._inline = InlineChunker(key)
+        self._inline = InlineChunker(key, options.chunking)
 
     def start(self, root: Callable[[], Root], basis: ChunkingPool, poke: Callable[[IncomingFile], None]) -> None:
         """Where files go, who chunks their bases, and whom to tell when one has grown."""
@@ -56,7 +56,7 @@ class Flight:
 
     def add(self, plans: Sequence[Plan]) -> list[NeedItem]:
         """Take these files over; what to tell the sender of them. Those in the window are open when this returns."""
-        files = [IncomingFile(plan.number, plan.entry, plan.path, plan.need, self._options.average) for plan in plans]
+        files = [IncomingFile(plan.number, plan.entry, plan.path, plan.need, self._options) for plan in plans]
         self._ledger.expect(len(files))
         with self._lock:
             for file in files:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from parasync import __version__, kernels
-from parasync.config import FILES_IN_FLIGHT, HANDSHAKE_SECONDS, MAX_FRAME, Options
+from parasync.config import CHUNKING_PAPER, FILES_IN_FLIGHT, HANDSHAKE_SECONDS, MAX_FRAME, Options
 from parasync.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -22,6 +22,7 @@ from parasync.errors import (
     PartialTransferError,
     ProtocolError,
     UsageError,
+    VersionError,
     display,
 )
 from parasync.model import Failure, Monitor
@@ -35,7 +36,17 @@ from parasync.tree.destination import Destination, open_destination
 from parasync.tree.safepath import Root
 from parasync.tree.scan import Source, is_single_file, open_source
 from parasync.wire import codec
-from parasync.wire.messages import KEY_BYTES, ZSTD, Finish, FrameType, Hello, Welcome
+from parasync.wire.messages import (
+    FEATURES,
+    KEY_BYTES,
+    PAPER_CHUNKING,
+    WEAK_STRONG,
+    ZSTD,
+    Finish,
+    FrameType,
+    Hello,
+    Welcome,
+)
 from parasync.wire.state import ProtocolState
 
 
@@ -98,12 +109,14 @@ def new_hello(
         fsync=options.fsync,
         compression=options.compression,
         average=options.average,
+        chunking=options.chunking,
+        matching=options.matching,
         key=b"" if push else new_key(),
         trace=context.tracer is not OFF,
         software=f"parasync {__version__}",
         max_frame=MAX_FRAME,
         files_in_flight=FILES_IN_FLIGHT,
-        features=[ZSTD],
+        features=list(FEATURES),
     )
 
 
@@ -123,17 +136,8 @@ def answer(stream: Stream, find: Callable[[Hello], Place], threads: int, monitor
         ParaSyncError: what ended the session early.
     """
     hello, connection = _receive_hello(stream)
-    options = Options(
-        threads=threads,
-        ignore_times=hello.ignore_times,
-        dry_run=hello.dry_run,
-        whole_file=hello.whole_file,
-        fsync=hello.fsync,
-        compression=hello.compression,
-        average=hello.average,
-    )
-    context = Context(options, monitor, Tracer() if hello.trace else OFF, hello.trace)
     try:
+        context = Context(_options(hello, threads), monitor, Tracer() if hello.trace else OFF, hello.trace)
         session, roots = (_answer_push if hello.push else _answer_pull)(connection, hello, find(hello), context)
     except ParaSyncError as error:
         connection.refuse(error)
@@ -143,6 +147,25 @@ def answer(stream: Stream, find: Callable[[Hello], Place], threads: int, monitor
     finally:
         for root in roots:
             root.close()
+
+
+def _options(hello: Hello, threads: int) -> Options:
+    """What a client asks for.
+
+    Raises:
+        UsageError: it asks for something that is not known here.
+    """
+    return Options(
+        threads=threads,
+        ignore_times=hello.ignore_times,
+        dry_run=hello.dry_run,
+        whole_file=hello.whole_file,
+        fsync=hello.fsync,
+        compression=hello.compression,
+        average=hello.average,
+        chunking=hello.chunking,
+        matching=hello.matching,
+    )
 
 
 def _answer_push(
@@ -200,7 +223,7 @@ def _new_welcome(key: bytes, *, single_file: bool) -> Welcome:
         software=f"parasync {__version__}",
         max_frame=MAX_FRAME,
         files_in_flight=FILES_IN_FLIGHT,
-        features=[ZSTD],
+        features=list(FEATURES),
         clock=time.monotonic_ns(),
     )
 
@@ -259,8 +282,19 @@ def _receive_welcome(connection: Connection, context: Context, asked: int) -> We
     if header.type is not FrameType.WELCOME:
         raise unexpected(header)
     welcome = codec.decode_welcome(connection.payload(header))
+    _check_features(welcome, context.options, connection.stream.name)
     context.tracer.align(asked, time.monotonic_ns(), welcome.clock)
     return welcome
+
+
+def _check_features(welcome: Welcome, options: Options, name: str) -> None:
+    """Raise VersionError unless the server knows what was asked of it: an older one would have ignored it."""
+    for wanted, feature, option in (
+        (options.chunking == CHUNKING_PAPER, PAPER_CHUNKING, f"--chunking {options.chunking}"),
+        (options.weak_strong, WEAK_STRONG, f"--matching {options.matching}"),
+    ):
+        if wanted and feature not in welcome.features:
+            raise VersionError(f"{name} does not know {option}: upgrade parasync there, or leave the option out")
 
 
 def _check_key(key: bytes) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
-from parasync.config import HOPELESS_BYTES, INLINE_BYTES, default_average
+from parasync.config import HOPELESS_BYTES, INLINE_BYTES, Options, default_average
 from parasync.errors import ProtocolError, display
 from parasync.kernels import ChunkTable, FingerprintKey
 from parasync.matching import Answer, BasisSide, Matching
@@ -16,6 +16,7 @@ from parasync.model import Entry, Need
 from parasync.reconstruction import Outcome, Reconstruction
 from parasync.tree.commit import PendingFile
 from parasync.tree.safepath import Root
+from parasync.weak_strong import TentativeSide
 
 
 class Stage(Enum):
@@ -41,12 +42,12 @@ class IncomingFile:
     threads that the method names.
     """
 
-    def __init__(self, index: int, entry: Entry, path: bytes, need: Need, average: int) -> None:
+    def __init__(self, index: int, entry: Entry, path: bytes, need: Need, options: Options) -> None:
         self.index = index
         self.entry = entry
         self.path = path
         self.need = need
-        self.average = average or default_average(entry.size)
+        self.average = options.average or default_average(entry.size)
         self.stage = Stage.WAITING
         self.retried = False
         self.claimed = False
@@ -57,7 +58,8 @@ class IncomingFile:
         self.rebuilt: Reconstruction | None = None
         self._pending: PendingFile | None = None
         self._target: ChunkTable | None = None
-        self._basis: BasisSide | None = None
+        self._options = options
+        self.tentative: TentativeSide | None = None
         self._basis_job: ChunkingJob | None = None
         self._matching: Matching | None = None
         self._target_complete = False
@@ -80,10 +82,7 @@ class IncomingFile:
             OSError: either cannot be opened.
         """
         self._basis_fd = root.open_read(self.path)
-        basis = BasisSide(ChunkTable(self.average, os.fstat(self._basis_fd).st_size))
-        self._target = ChunkTable(self.average, self.entry.size)
-        self._basis = basis
-        self._matching = Matching(self._target, basis)
+        basis = self._prepare_matching(self._basis_fd, os.fstat(self._basis_fd).st_size)
         self._open_target(root, self._basis_fd, key)
 
         def indexed(first: int, count: int, last: bool) -> None:
@@ -103,8 +102,18 @@ class IncomingFile:
             else:
                 indexed(0, len(basis.table), True)
         elif basis.table.size:
-            self._basis_job = ChunkingJob(self._basis_fd, basis.table, indexed, failed)
+            self._basis_job = ChunkingJob(self._basis_fd, basis.table, indexed, failed, self._options.chunking)
             pool.submit(self._basis_job)
+
+    def _prepare_matching(self, fd: int, size: int) -> BasisSide | TentativeSide:
+        table = ChunkTable(self.average, size, self._options.weak_strong)
+        if self._options.weak_strong:
+            self.tentative = TentativeSide(table, fd, self.entry.size)
+            return self.tentative
+        basis = BasisSide(table)
+        self._target = ChunkTable(self.average, self.entry.size)
+        self._matching = Matching(self._target, basis)
+        return basis
 
     def open_whole(self, root: Root, key: FingerprintKey) -> None:
         """Open the new file; no basis takes part.
@@ -217,7 +226,7 @@ class IncomingFile:
             self.retried = True
             self.need = Need.WHOLE
             parts = self._take_parts()
-            self._target = self._basis = self._matching = None
+            self._target = self._matching = None
             self._target_complete = False
             self.stage = Stage.WAITING
         _release(*parts)
@@ -249,15 +258,24 @@ class IncomingFile:
         _release(*parts)
         return first
 
-    def _take_parts(self) -> tuple[ChunkingJob | None, Reconstruction | None, PendingFile | None]:
-        parts = self._basis_job, self.rebuilt, self._pending
-        self._basis_job = self.rebuilt = self._pending = None
+    def _take_parts(
+        self,
+    ) -> tuple[ChunkingJob | None, TentativeSide | None, Reconstruction | None, PendingFile | None]:
+        parts = self._basis_job, self.tentative, self.rebuilt, self._pending
+        self._basis_job = self.tentative = self.rebuilt = self._pending = None
         return parts
 
 
-def _release(job: ChunkingJob | None, rebuilt: Reconstruction | None, pending: PendingFile | None) -> None:
+def _release(
+    job: ChunkingJob | None,
+    tentative: TentativeSide | None,
+    rebuilt: Reconstruction | None,
+    pending: PendingFile | None,
+) -> None:
     if job is not None:
         job.stop()
+    if tentative is not None:
+        tentative.close()
     if rebuilt is not None:
         rebuilt.abandon()
     if pending is not None:

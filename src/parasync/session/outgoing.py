@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
-from parasync.config import LITERAL_BYTES
+from parasync.config import LITERAL_BYTES, SMALL_WHOLE, Options
 from parasync.errors import ProtocolError, describe_os_error, display
 from parasync.kernels import ChunkTable, FingerprintKey, LiteralReader
 from parasync.model import Entry, Need
@@ -18,6 +19,7 @@ from parasync.pipeline import Channel
 from parasync.session.compression import Packer
 from parasync.session.connection import Connection
 from parasync.tree.scan import Source
+from parasync.weak_strong import VerifyingSide
 from parasync.wire import codec
 from parasync.wire.messages import EXTENT_BYTES, NO_FILE, Failed, Flags, FrameType, NeedItem
 
@@ -53,6 +55,20 @@ class Offered(NamedTuple):
             raise ChangedError
 
 
+class Needed(NamedTuple):
+    """An entry whose content the receiver asked for."""
+
+    number: int
+    offered: Offered
+    item: NeedItem
+
+    @property
+    def small(self) -> bool:
+        """Whether it travels in a batch."""
+        whole_and_small = self.item.need is Need.WHOLE and self.offered.entry.size <= SMALL_WHOLE
+        return self.item.need is Need.COMPARE or whole_and_small
+
+
 class ChangedError(Exception):
     """A source file changed after it was announced."""
 
@@ -71,18 +87,36 @@ def failure_of(error: Exception, path: bytes) -> Failed:
 class OutgoingFile:
     """A file between need and done. Its descriptor is closed by `close`; readers work on duplicates."""
 
-    def __init__(self, index: int, offered: Offered, need: NeedItem) -> None:
+    def __init__(self, index: int, offered: Offered, need: NeedItem, options: Options) -> None:
         self.index = index
         self.offered = offered
         self.size = offered.entry.size
-        self.table: ChunkTable | None = ChunkTable(need.average, self.size) if need.need is Need.DELTA else None
+        self.table: ChunkTable | None = None
+        self.verifying: VerifyingSide | None = None
         self.literal_bytes = 0
         self.announced = 0
         self.job: ChunkingJob | None = None
         self.again = False
-        self._fd = offered.open()
+        self._options = options
         self._wanted_extents = 0
+        self._marked = False
         self._lock = threading.Lock()
+        self._fd = offered.open()
+        if need.need is Need.DELTA:
+            self.table = ChunkTable(need.average, self.size, options.weak_strong)
+            if options.weak_strong:
+                self.verifying = VerifyingSide(self.table, self._fd)
+
+    def mark(self) -> bool:
+        """Note that the verifier has something to do here; False if that is noted already."""
+        with self._lock:
+            first, self._marked = not self._marked, True
+            return first
+
+    def unmark(self) -> None:
+        """The verifier starts on it; what comes from now on is to be marked again."""
+        with self._lock:
+            self._marked = False
 
     def duplicate(self) -> int | None:
         """A descriptor of the caller's own, or None when the file is closed."""
@@ -102,7 +136,7 @@ class OutgoingFile:
             ProtocolError: beyond that.
         """
         self._wanted_extents += count
-        if self.table is None or self._wanted_extents > len(self.table):
+        if self.table is None or self.verifying is not None or self._wanted_extents > len(self.table):
             raise ProtocolError(f"more wants than chunks for '{display(self.offered.entry.path)}'")
 
     def chunk(
@@ -111,7 +145,7 @@ class OutgoingFile:
         """Phase I for this file."""
         if self.table is None:
             raise ValueError("only a file that is wanted as a delta is chunked")
-        self.job = ChunkingJob(self._fd, self.table, send, failed)
+        self.job = ChunkingJob(self._fd, self.table, send, failed, self._options.chunking)
         pool.submit(self.job)
 
     def chunk_inline(self, chunker: InlineChunker) -> None:
@@ -143,6 +177,8 @@ class OutgoingFile:
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
+            if self.verifying is not None:
+                self.verifying.close()
 
 
 class LiteralTask(NamedTuple):
@@ -151,6 +187,11 @@ class LiteralTask(NamedTuple):
     file: OutgoingFile
     extents: bytes | bytearray
     whole: bool
+
+    @classmethod
+    def all_of(cls, file: OutgoingFile) -> LiteralTask:
+        """The whole file."""
+        return cls(file, struct.pack("<QQ", 0, file.size), whole=True)
 
 
 class LiteralSender:

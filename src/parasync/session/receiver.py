@@ -40,9 +40,11 @@ from parasync.session.incoming import IncomingFile
 from parasync.session.ledger import Ledger
 from parasync.session.outgoing import EXTENTS_PER_FRAME
 from parasync.session.planner import Planner
+from parasync.session.tokens import TokenSender
 from parasync.tree.destination import Destination
 from parasync.wire import codec
 from parasync.wire.messages import (
+    COPY_BYTES,
     EXTENT_BYTES,
     MAX_BATCH,
     NO_FILE,
@@ -58,7 +60,6 @@ if TYPE_CHECKING:
 
 LITERAL_FRAME = LITERAL_BYTES + EXTENTS_PER_FRAME * EXTENT_BYTES
 COPIES_PER_TASK = 32
-COPY_RECORD = 24
 COPY_QUEUE_BYTES = 1 << 20
 """Copies that wait for a writer, as records: bounds memory, not work."""
 
@@ -103,6 +104,9 @@ class Receiver:
                 self._copies = WriterPool(scope, COPY_WORKERS, COPY_QUEUE_BYTES, "copy")
                 self._literals = WriterPool(scope, 1, WRITE_QUEUE_BYTES, "literal")
                 self._basis = ChunkingPool(scope, self._key, self._options.workers, name="basis")
+                self._tokens: TokenSender | None = None
+                if self._options.weak_strong:
+                    self._tokens = TokenSender(scope, self._connection, self._options.workers, self._poke)
                 self._flight = flight = Flight(scope, self._connection, self._key, self._ledger, self._options)
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
         finally:
@@ -126,6 +130,8 @@ class Receiver:
             FrameType.ENTRIES_END: self._on_entries_end,
             FrameType.SMALL: self._on_small,
             FrameType.CHUNKS: self._on_chunks,
+            FrameType.WEAK: self._on_weak,
+            FrameType.COPIES: self._on_copies,
             FrameType.LITERAL: self._on_literal,
             FrameType.FILE_END: self._on_file_end,
             FrameType.FILE_FAILED: self._on_file_failed,
@@ -137,8 +143,9 @@ class Receiver:
                 raise unexpected(header)
             handlers[header.type](header)
         self._connection.finished()
-        for part in (self._grown, self._copies, self._literals, self._basis):
-            part.close()
+        for part in (self._grown, self._copies, self._literals, self._basis, self._tokens):
+            if part is not None:
+                part.close()
 
     def _on_entries(self, header: Header) -> None:
         entries = codec.decode_entries(self._connection.payload(header))
@@ -167,6 +174,26 @@ class Receiver:
         if (file := self._flight.current(header)) is not None:
             file.add_chunks(payload, header.count)
             self._poke(file)
+
+    def _on_weak(self, header: Header) -> None:
+        payload = self._connection.payload(header)
+        if self._tokens is None:
+            raise unexpected(header)
+        if (file := self._flight.current(header)) is not None:
+            self._tokens.values(file, header, payload)
+
+    def _on_copies(self, header: Header) -> None:
+        payload = self._connection.payload(header)
+        if self._tokens is None or header.file >= self._announced:
+            raise unexpected(header)
+        # What the sender says of tokens that were not needed any more may come after the file is done.
+        file = self._flight.find(header.file)
+        rebuilt = file.rebuilt if file is not None else None
+        if file is None or rebuilt is None or file.retried:
+            return
+        copies = self._tokens.copies(file, header, payload)
+        for part in _parts(copies, COPIES_PER_TASK * COPY_BYTES):
+            self._copies.submit(partial(self._write_copies, file, rebuilt, part), len(part))
 
     def _on_literal(self, header: Header) -> None:
         head = header.count * EXTENT_BYTES
@@ -242,6 +269,9 @@ class Receiver:
     def _match(self) -> None:
         for file in self._grown:
             file.unmark()
+            if self._tokens is not None:
+                self._tokens.advance(file)
+                continue
             rebuilt = file.rebuilt
             with self._scope.span("match"):
                 answer = file.match()
@@ -257,7 +287,7 @@ class Receiver:
             if answer.copies and file.entry.size <= INLINE_BYTES:
                 self._write_copies(file, rebuilt, answer.copies)
                 continue
-            for part in _parts(answer.copies, COPIES_PER_TASK * COPY_RECORD):
+            for part in _parts(answer.copies, COPIES_PER_TASK * COPY_BYTES):
                 self._copies.submit(partial(self._write_copies, file, rebuilt, part), len(part))
 
     # -- write ------------------------------------------------------------------------------

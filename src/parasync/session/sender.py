@@ -12,11 +12,9 @@ Threads, and what each waits for:
 from __future__ import annotations
 
 import os
-import struct
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from parasync.chunking import ChunkingPool, InlineChunker
 from parasync.config import (
@@ -40,11 +38,13 @@ from parasync.session.outgoing import (
     ChangedError,
     LiteralSender,
     LiteralTask,
+    Needed,
     Offered,
     OutgoingFile,
     failure_of,
     send_failure,
 )
+from parasync.session.verifying import Verifier
 from parasync.tree.scan import SKIPPED, Source, scan
 from parasync.wire import codec
 from parasync.wire.messages import Failed, Finish, Flags, FrameType, Header, NeedItem, SmallFile
@@ -52,14 +52,6 @@ from parasync.wire.messages import Failed, Finish, Flags, FrameType, Header, Nee
 FIRST_ENTRY_BATCH = 64
 """The first batch is small, so that the receiver starts early; later ones double up to ENTRY_BATCH."""
 CHUNKS_PER_FRAME = 65536
-
-
-class Needed(NamedTuple):
-    """An entry whose content the receiver asked for."""
-
-    number: int
-    offered: Offered
-    item: NeedItem
 
 
 class Sender:
@@ -80,11 +72,11 @@ class Sender:
         self._connection = connection
         self._sources = sources
         self._failures = failures
-        self._threads = context.options.workers
+        self._options = context.options
         self._monitor = context.monitor
         self._tracer = context.tracer
         self._tells_spans = context.tells_spans
-        self._compression = context.options.compression
+        self._verifier: Verifier | None = None
         self._handshake = handshake
         self._offered: dict[int, Offered] = {}
         self._files: dict[int, OutgoingFile] = {}
@@ -165,6 +157,7 @@ class Sender:
         handlers: dict[FrameType, Callable[[Header], None]] = {
             FrameType.NEEDS: self._on_needs,
             FrameType.WANTS: self._on_wants,
+            FrameType.TOKENS: self._on_tokens,
             FrameType.FILES_DONE: self._on_files_done,
             FrameType.FILE_FAILED: self._on_file_failed,
             FrameType.TRACE: self._on_trace,
@@ -178,9 +171,9 @@ class Sender:
             send_spans(self._connection, self._tracer)
         self._connection.send(FrameType.BYE)
         self._connection.finished()
-        self._needed.close()
-        self._literals.close()
-        self._pool.close()
+        for part in (self._needed, self._literals, self._pool, self._verifier):
+            if part is not None:
+                part.close()
 
     def _on_trace(self, header: Header) -> None:
         self._tracer.peer_spans.extend(codec.decode_spans(self._connection.payload(header)))
@@ -189,13 +182,15 @@ class Sender:
         self._key = key = fingerprint_key(terms.key)
         self._in_flight = Window(self._scope, min(FILES_IN_FLIGHT, terms.files_in_flight))
         link = LinkRate(self._connection.stream.round_trip)
-        level = self._compression if terms.zstd else COMPRESS_NOTHING
+        level = self._options.compression if terms.zstd else COMPRESS_NOTHING
         self._packer = Packer(link, level)
-        self._inline = InlineChunker(key)
-        self._pool = ChunkingPool(self._scope, key, self._threads, name="target")
+        self._inline = InlineChunker(key, self._options.chunking)
+        self._pool = ChunkingPool(self._scope, key, self._options.workers, name="target")
         literals = LiteralSender(
             self._connection, key, Packer(link, level), self._scope.span, self._fail, self._on_literals
         )
+        if self._options.weak_strong:
+            self._verifier = Verifier(self._scope, self._connection, self._literals, self._options.workers, self._fail)
         self._scope.spawn(self._feed, name="feed")
         self._scope.spawn(literals.run, self._literals, name="literals")
 
@@ -226,7 +221,7 @@ class Sender:
             return
         if item.need is not Need.WHOLE or not file.start_over():
             raise ProtocolError(f"file {item.index} was asked for again and again")
-        self._literals.put(LiteralTask(file, _whole(file.size), whole=True))
+        self._literals.put(LiteralTask.all_of(file))
 
     def _on_wants(self, header: Header) -> None:
         extents = self._connection.payload(header)
@@ -235,6 +230,14 @@ class Sender:
             return  # the receiver planned this before it heard that the attempt was given up
         file.admit_wants(header.count)
         self._literals.put(LiteralTask(file, extents, whole=False))
+
+    def _on_tokens(self, header: Header) -> None:
+        tokens = self._connection.payload(header)
+        if self._verifier is None:
+            raise unexpected(header)
+        file = self._file(header.file)
+        if file is not None and not file.again:
+            self._verifier.receive(file, header, tokens)
 
     def _on_files_done(self, header: Header) -> None:
         for index in codec.decode_indices(self._connection.payload(header)):
@@ -282,7 +285,7 @@ class Sender:
                 return
             self._unanswered.release()
             try:
-                if needed.item.need is Need.COMPARE or _is_small(needed):
+                if needed.small:
                     if size + needed.offered.entry.size > SMALL_BATCH_BYTES and batch:
                         self._send_small(batch)
                         batch, size = [], 0
@@ -327,14 +330,14 @@ class Sender:
     def _start_file(self, needed: Needed) -> None:
         self._in_flight.acquire()
         try:
-            file = OutgoingFile(needed.number, needed.offered, needed.item)
+            file = OutgoingFile(needed.number, needed.offered, needed.item, self._options)
         except BaseException:
             self._in_flight.release()
             raise
         with self._lock:
             self._files[needed.number] = file
         if file.table is None:
-            self._literals.put(LiteralTask(file, _whole(file.size), whole=True))
+            self._literals.put(LiteralTask.all_of(file))
         elif file.size <= INLINE_BYTES:
             try:
                 file.chunk_inline(self._inline)
@@ -346,6 +349,10 @@ class Sender:
             file.chunk(self._pool, partial(self._send_chunks, file, file.table), partial(self._fail, file))
 
     def _send_chunks(self, file: OutgoingFile, table: ChunkTable, first: int, count: int, last: bool) -> None:
+        if self._verifier is not None:
+            self._verifier.announce(file, first, count)
+            first += count
+            count = 0
         for start in range(first, first + count, CHUNKS_PER_FRAME):
             part = min(CHUNKS_PER_FRAME, first + count - start)
             self._connection.send(FrameType.CHUNKS, table.encode(start, part), file=file.index, count=part)
@@ -382,11 +389,3 @@ class Sender:
             file.close()
             self._in_flight.release()
         return known
-
-
-def _whole(size: int) -> bytes:
-    return struct.pack("<QQ", 0, size)
-
-
-def _is_small(needed: Needed) -> bool:
-    return needed.item.need is Need.WHOLE and needed.offered.entry.size <= SMALL_WHOLE

@@ -196,7 +196,8 @@ def decode_hello(payload: Buffer) -> Hello:
     _check_key(hello.key, given=not hello.push)
     if hello.average:
         _check_average(hello.average, "greeting")
-    if not all(word.isprintable() for word in (hello.module, hello.software, *hello.features)):
+    words = (hello.module, hello.software, hello.chunking, hello.matching, *hello.features)
+    if not all(word.isprintable() for word in words):
         raise ProtocolError("malformed greeting: control characters in a name")
     return hello
 

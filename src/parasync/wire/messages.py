@@ -8,9 +8,11 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta, Struct
 
 from parasync.config import (
+    CHUNKING_DEFAULT,
     COMPRESS_AUTOMATICALLY,
     FILES_IN_FLIGHT,
     KIB,
+    MATCHING_FINGERPRINT,
     MAX_AVERAGE,
     MAX_COMPRESS_LEVEL,
     MAX_FRAME,
@@ -29,6 +31,12 @@ FINGERPRINT_BYTES = 16
 """[limit.fingerprint]"""
 EXTENT_BYTES = 16
 """[limit.extent] Offset and length, each u64 LE."""
+COPY_BYTES = 24
+"""[limit.copy] Target offset, basis offset and length, each u64 LE."""
+TOKEN_BYTES = 48
+"""[limit.token] Weak checksum u32, length u32, basis offset u64, strong checksum."""
+WEAK_BYTES = 4
+MARK_BYTES = 4
 INDEX_BYTES = 4
 
 NO_FILE = 0xFFFF_FFFF
@@ -73,10 +81,18 @@ class FrameType(IntEnum):
     KEEPALIVE = 15  # [frame.keepalive] either way
     ERROR = 16  # [frame.error] either way: Error
     TRACE = 17  # [frame.trace] server -> client: what it did when
+    WEAK = 18  # [frame.weak] sender -> receiver: `count` weak checksums of `file`
+    TOKENS = 19  # [frame.tokens] receiver -> sender: `count` tokens of `file`; [tokens.resolved]
+    COPIES = 20  # [frame.copies] sender -> receiver: `count` copies of `file`; [copies.verified]
 
 
 ZSTD = "zstd"
 """[feature.zstd] The side unpacks frames with the flag of that name."""
+PAPER_CHUNKING = "chunking-paper"
+"""[feature.chunking] The side knows the cut rule "paper"."""
+WEAK_STRONG = "weak-strong"
+"""[feature.weak_strong] The side knows this way of matching, and its frames."""
+FEATURES = (ZSTD, PAPER_CHUNKING, WEAK_STRONG)
 
 
 class Flags(IntFlag):
@@ -113,6 +129,7 @@ _SHORTEST_ENTRY = 7
 _CHUNK_BYTES = (18, 20)
 _EXTENTS = (EXTENT_BYTES, EXTENT_BYTES)
 _INDICES = (INDEX_BYTES, INDEX_BYTES)
+_MARK = (MARK_BYTES, MARK_BYTES)
 
 RULES: dict[int, Rule] = {
     FrameType.HELLO: Rule(fixed=(1, MAX_HELLO)),
@@ -132,6 +149,9 @@ RULES: dict[int, Rule] = {
     FrameType.KEEPALIVE: Rule(),
     FrameType.ERROR: Rule(fixed=(1, MAX_REPORT)),
     FrameType.TRACE: Rule(_BATCH, _MOST),
+    FrameType.WEAK: Rule(_BATCH, each=(WEAK_BYTES, WEAK_BYTES), file=_INDEXED),
+    FrameType.TOKENS: Rule((0, MAX_BATCH), _MARK, (TOKEN_BYTES, TOKEN_BYTES), _INDEXED),
+    FrameType.COPIES: Rule((0, MAX_BATCH), _MARK, (COPY_BYTES, COPY_BYTES), _INDEXED),
 }
 """Every frame type is here."""
 
@@ -165,6 +185,8 @@ class Hello(Struct, frozen=True, kw_only=True):
     fsync: bool = False  # [hello.fsync]
     compression: Compression = COMPRESS_AUTOMATICALLY  # [hello.compression] pull: of the server's literals
     average: Average = 0  # [hello.average] push: of the chunks the receiver asks for; 0: as it sees fit
+    chunking: Word = CHUNKING_DEFAULT  # [hello.chunking] the cut rule of both sides
+    matching: Word = MATCHING_FINGERPRINT  # [hello.matching]
     trace: bool = False  # [hello.trace] the server is to send its spans before FINISH or BYE
     key: Key = b""  # [hello.key] pull: the session's key
     software: Word = ""  # [hello.software]

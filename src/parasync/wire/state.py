@@ -37,7 +37,7 @@ def _stay(phase: Phase, *types: FrameType) -> dict[FrameType, Phase]:
     return dict.fromkeys(types, phase)
 
 
-_CONTENT_FRAMES = (T.SMALL, T.CHUNKS, T.LITERAL, T.FILE_END, T.FILE_FAILED, T.KEEPALIVE)
+_CONTENT_FRAMES = (T.SMALL, T.CHUNKS, T.WEAK, T.COPIES, T.LITERAL, T.FILE_END, T.FILE_FAILED, T.KEEPALIVE)
 
 _SENDER: _Table = {
     Phase.LISTING: {
@@ -57,7 +57,7 @@ _SENDER: _Table = {
 
 _RECEIVER: _Table = {
     Phase.ANSWERING: {
-        **_stay(Phase.ANSWERING, T.NEEDS, T.WANTS, T.FILES_DONE, T.FILE_FAILED, T.TRACE, T.KEEPALIVE),
+        **_stay(Phase.ANSWERING, T.NEEDS, T.WANTS, T.TOKENS, T.FILES_DONE, T.FILE_FAILED, T.TRACE, T.KEEPALIVE),
         T.FINISH: Phase.FINISHED,
         T.ERROR: Phase.CLOSED,
     },
@@ -73,6 +73,8 @@ _AFTER: dict[FrameType, FrameType] = {
     T.WELCOME: T.HELLO,
     T.NEEDS: T.ENTRIES,
     T.WANTS: T.CHUNKS,
+    T.TOKENS: T.WEAK,
+    T.COPIES: T.TOKENS,
     T.FINISH: T.ENTRIES_END,
     T.BYE: T.FINISH,
 }
