@@ -97,6 +97,7 @@ class TentativeSide:
         """Held from `finish` or `news` until what they returned is sent: no word overtakes the tokens before it, and
         none is sent of a closed file."""
         self.closed = False
+        self.hashed_bytes = 0
         self._file = HashedFile(fd)
         self._target_size = target_size
         self._matcher = TentativeMatcher(basis)
@@ -149,11 +150,16 @@ class TentativeSide:
 
     def describe(self, part: Slice) -> bytes:
         """Hash a slice: its tokens (48 B each), of equal chunks one; none where the basis cannot be read any more."""
+        extents = self.table.extents(part.numbers)
         try:
-            strong = self._file.hash(self.table.extents(part.numbers))
+            strong = self._file.hash(extents)
         except (OSError, EOFError):
             return b""
-        return b"" if strong is None else tokens(self.table, part.numbers, strong)
+        if strong is None:
+            return b""
+        with self._lock:
+            self.hashed_bytes += sum(memoryview(extents).cast("Q")[1::2])
+        return tokens(self.table, part.numbers, strong)
 
     def finish(self, part: Slice, count: int) -> int:
         """`count` tokens of a slice are about to be sent; how many checksums are resolved with them."""

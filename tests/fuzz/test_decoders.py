@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from parasync.config import MAX_FRAME
 from parasync.errors import ProtocolError, VersionError
 from parasync.model import Entry, Kind, Need
-from parasync.wire import codec
+from parasync.wire import batches, codec
 from parasync.wire.messages import (
     MAX_BATCH,
     RULES,
@@ -67,6 +67,8 @@ VALID: dict[Callable[[bytes], Any], bytes] = {
         )
     ),
     codec.decode_error: codec.encode_error("protocol", "what happened", False),
+    batches.decode_tokens: batches.encode_mark(7) + bytes(range(96)),
+    batches.decode_copies: batches.encode_mark(7) + bytes(range(72)),
 }
 decoders = pytest.mark.parametrize("decode", list(VALID), ids=lambda decode: decode.__name__)
 
@@ -150,7 +152,7 @@ def test_preambles(data: bytes) -> None:
 
 @given(
     st.binary(min_size=16, max_size=16)
-    | st.builds(lambda kind, rest: bytes([kind]) + rest, st.integers(0, 17), st.binary(min_size=15, max_size=15))
+    | st.builds(lambda kind, rest: bytes([kind]) + rest, st.integers(0, 20), st.binary(min_size=15, max_size=15))
 )
 @settings(max_examples=500)
 def test_an_accepted_header_is_within_its_bounds(data: bytes) -> None:

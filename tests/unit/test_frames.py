@@ -101,6 +101,14 @@ REFUSED = [
     (FrameType.CHUNKS, 0, 1, 10, 179),
     (FrameType.CHUNKS, 0, 1, 10, 201),
     (FrameType.CHUNKS, 0, NO_FILE, 10, 180),
+    (FrameType.WEAK, 0, 1, 0, 0),
+    (FrameType.WEAK, 0, 1, 2, 7),
+    (FrameType.TOKENS, 0, 1, 0, 0),
+    (FrameType.TOKENS, 0, 1, 0, 52),
+    (FrameType.TOKENS, 0, 1, 1, 51),
+    (FrameType.COPIES, 0, 1, 0, 3),
+    (FrameType.COPIES, 0, 1, 2, 53),
+    (FrameType.COPIES, 1, 1, 0, 4),
     (FrameType.WANTS, 0, 1, 0, 0),
     (FrameType.WANTS, 0, 1, 2, 31),
     (FrameType.WANTS, 0, 1, 2, 33),
@@ -129,7 +137,7 @@ def test_impossible_headers_are_neither_sent_nor_accepted(fields: tuple[FrameTyp
         codec.encode_header(kind, flags, file, count, length)
 
 
-@pytest.mark.parametrize("number", [0, 18, 255])
+@pytest.mark.parametrize("number", [0, 21, 255])
 def test_unknown_frame_types(number: int) -> None:
     with pytest.raises(ProtocolError, match=f"unknown type {number}"):
         codec.decode_header(struct.pack("<BBHIII", number, 0, 0, 0, 0, 0))

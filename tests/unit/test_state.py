@@ -11,8 +11,8 @@ from parasync.wire.messages import FrameType
 from parasync.wire.state import ProtocolState, Role
 
 T = FrameType
-CONTENT = (T.SMALL, T.CHUNKS, T.LITERAL, T.FILE_END, T.FILE_FAILED)
-ANSWERS = (T.NEEDS, T.WANTS, T.FILES_DONE, T.FILE_FAILED)
+CONTENT = (T.SMALL, T.CHUNKS, T.WEAK, T.COPIES, T.LITERAL, T.FILE_END, T.FILE_FAILED)
+ANSWERS = (T.NEEDS, T.WANTS, T.TOKENS, T.FILES_DONE, T.FILE_FAILED)
 
 # (does the client send it?, frame) with the client as the sender of files
 PUSH = [
@@ -153,7 +153,12 @@ def test_no_entry_after_the_last(kind: FrameType) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "needed", "so_far"),
-    [(T.NEEDS, T.ENTRIES, ()), (T.WANTS, T.CHUNKS, (T.ENTRIES,)), (T.FINISH, T.ENTRIES_END, (T.ENTRIES,))],
+    [
+        (T.NEEDS, T.ENTRIES, ()),
+        (T.WANTS, T.CHUNKS, (T.ENTRIES,)),
+        (T.TOKENS, T.WEAK, (T.ENTRIES,)),
+        (T.FINISH, T.ENTRIES_END, (T.ENTRIES,)),
+    ],
 )
 def test_answers_follow_their_questions(kind: FrameType, needed: FrameType, so_far: tuple[FrameType, ...]) -> None:
     sender, receiver = sides("sender")
@@ -192,6 +197,8 @@ def test_the_receiver_is_silent_after_finish() -> None:
 def test_content_may_cross_finish() -> None:
     """The receiver gives a file up while its content is on the way: that content arrives after FINISH left."""
     sender, receiver = listed()
+    deliver(sender, receiver, True, T.WEAK)
+    deliver(sender, receiver, False, T.TOKENS)
     receiver.on_send(T.FINISH)
     for kind in CONTENT:
         deliver(sender, receiver, True, kind)

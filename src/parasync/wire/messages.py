@@ -18,6 +18,7 @@ from parasync.config import (
     MAX_FRAME,
     MAX_PATH,
     MIB,
+    TOKENS_IN_FLIGHT,
 )
 from parasync.model import Entry, Kind, Need
 from parasync.tracing import Span
@@ -35,6 +36,8 @@ COPY_BYTES = 24
 """[limit.copy] Target offset, basis offset and length, each u64 LE."""
 TOKEN_BYTES = 48
 """[limit.token] Weak checksum u32, length u32, basis offset u64, strong checksum."""
+MAX_TOKENS = TOKENS_IN_FLIGHT
+"""[limit.tokens] Tokens of a file that the sender has not answered."""
 WEAK_BYTES = 4
 MARK_BYTES = 4
 INDEX_BYTES = 4
