@@ -146,9 +146,7 @@ class Exchange:
             return False
         resolved, tokens = self._token_way.pop(0)
         self.sender.receive(tokens, len(tokens) // TOKEN_BYTES, resolved)
-        if rng.random() < 0.7:
-            self.verify()
-        elif not self._token_way:
+        if rng.random() < 0.7 or not self._token_way:
             self.verify()
         return True
 

@@ -1,16 +1,22 @@
 #include "parasync/weak_table.hpp"
 
+#include <random>
 #include <stdexcept>
 #include <string>
 
 namespace parasync {
 
-// Weak checksums are chosen by whoever made the content, so clustering must not be his to choose: CRC32C values of many
-// chunks are easily made consecutive, their products with an odd constant are not.
+std::size_t secret_hash(std::uint64_t word, int bits) {
+    static const std::uint64_t factor = [] {
+        std::random_device source;
+        return (std::uint64_t{source()} << 32 | source()) | 1;
+    }();
+    return (word * factor) >> (64 - bits);
+}
+
 std::size_t WeakSet::place(std::uint32_t weak) const {
-    const std::uint64_t product = (weak + 0x9E3779B97F4A7C15u) * 0xD1B54A32D192ED03u;
     const std::size_t mask = places_.size() - 1;
-    std::size_t i = (product >> 32) & mask;
+    std::size_t i = secret_hash(weak, std::popcount(mask));
     while (places_[i] != 0 && values_[places_[i] - 1] != weak) i = (i + 1) & mask;
     return i;
 }

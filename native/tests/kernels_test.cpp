@@ -162,6 +162,33 @@ void check_combination(const Kernel& one, const Kernel& other, const Fingerprint
     check(right == expected, "combinations in place");
 }
 
+// CRC32C and BLAKE3: of every length around blocks and lanes, and of nodes of unequal length side by side.
+void check_checksums(const Kernel& one, const Kernel& other) {
+    std::mt19937_64 source(6);
+    Bytes bytes(20'000);
+    for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(source());
+    for (std::size_t size = 0; size < bytes.size(); size += 1 + size / 20) {
+        const auto before = static_cast<std::uint32_t>(source());
+        check(one.crc32c(before, bytes.data() + size % 9, size - size % 9) ==
+                  other.crc32c(before, bytes.data() + size % 9, size - size % 9),
+              "CRC32C of " + std::to_string(size) + " bytes");
+        const std::uint64_t distance = source() >> (source() % 64);
+        check(one.crc32c_shift(before, distance) == other.crc32c_shift(before, distance), "a shifted CRC32C");
+    }
+    std::vector<Blake3Node> nodes;
+    for (std::uint32_t i = 0; i < 100; ++i) {
+        const std::uint32_t size = i % 3 == 0 ? 1024 : 64 * static_cast<std::uint32_t>(source() % 17);
+        nodes.push_back({bytes.data() + i, source(), i % 7 == 0 ? 64 : size, i % 7 == 0, i % 5 == 0});
+    }
+    for (std::size_t count = 0; count <= nodes.size(); ++count) {
+        std::vector<std::uint32_t> found(8 * count);
+        std::vector<std::uint32_t> expected(8 * count);
+        one.blake3(nodes.data(), count, found.data());
+        other.blake3(nodes.data(), count, expected.data());
+        check(found == expected, "BLAKE3 of " + std::to_string(count) + " nodes");
+    }
+}
+
 // The chunks of `data`, in segments of `length` bytes; before each, `change` may select another kernel.
 void chunk(const FingerprintKey& key, ChunkTable& table, std::span<const std::uint8_t> data, std::size_t length,
            const std::function<void()>& change = [] {}) {
@@ -217,6 +244,7 @@ void check_kernel(std::string_view name, const Golden& golden, const Fingerprint
     check_fingerprints(one, portable, key.tables());
     check_accumulation(one, portable, key.tables());
     check_combination(one, portable, key.tables());
+    check_checksums(one, portable);
     check_chunks(name, key);
     std::printf("%.*s: %llu comparisons, all equal\n", static_cast<int>(name.size()), name.data(),
                 static_cast<unsigned long long>(comparisons));

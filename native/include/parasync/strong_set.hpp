@@ -20,7 +20,7 @@ public:
     explicit StrongSet(std::size_t entries) { begin(entries); }
 
     // Empties it, with room for so many.
-    void begin(std::size_t entries) { places_.assign(std::bit_ceil(2 * entries + 1), 0); }
+    void begin(std::size_t entries) { places_.assign(std::bit_ceil(2 * entries + 2), 0); }
 
     // There must be room for it.
     void add(const Strong& strong, std::uint32_t number) {
@@ -39,11 +39,11 @@ public:
     }
 
 private:
-    // A strong checksum's bits are as good as random, but for those that a peer only claims: batches are small.
+    // Those that a peer claims need not be as good as random.
     std::size_t home(const Strong& strong) const {
         std::uint64_t word;
         std::memcpy(&word, strong.data(), sizeof word);
-        return word & (places_.size() - 1);
+        return secret_hash(word, std::popcount(places_.size() - 1));
     }
 
     std::vector<std::uint32_t> places_;  // 0: empty; else one more than the number

@@ -1,6 +1,7 @@
 // From weak checksums to the chunks that have them (ParaSync 3.2).
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -13,6 +14,10 @@
 namespace parasync {
 
 inline constexpr std::uint32_t kNoChunk = std::numeric_limits<std::uint32_t>::max();
+
+// Hashes words that strangers choose: by the product with an odd number that is chosen at random for each process, whose
+// high bits nobody outside can make collide. `bits` is from 1 to 63.
+std::size_t secret_hash(std::uint64_t word, int bits);
 
 // Numbers different weak checksums, in the order in which they come. One owner.
 class WeakSet {

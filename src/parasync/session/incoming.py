@@ -136,6 +136,8 @@ class IncomingFile:
                 return
         rebuilt.abandon()
         pending.discard()
+        if self.tentative is not None:
+            self.tentative.close()
 
     # -- frames: the receiving thread ----------------------------------------------------------
 

@@ -101,11 +101,15 @@ class OutgoingFile:
         self._wanted_extents = 0
         self._marked = False
         self._lock = threading.Lock()
-        self._fd = offered.open()
         if need.need is Need.DELTA:
             self.table = ChunkTable(need.average, self.size, options.weak_strong)
-            if options.weak_strong:
+        self._fd = offered.open()
+        if self.table is not None and options.weak_strong:
+            try:
                 self.verifying = VerifyingSide(self.table, self._fd)
+            except BaseException:
+                os.close(self._fd)
+                raise
 
     def mark(self) -> bool:
         """Note that the verifier has something to do here; False if that is noted already."""

@@ -50,9 +50,9 @@ class Verifier:
         weak = side.add(first, count)
         for start in range(0, len(weak), MAX_BATCH * WEAK_BYTES):
             part = weak[start : start + MAX_BATCH * WEAK_BYTES]
-            self._connection.send(FrameType.WEAK, part, file=file.index, count=len(part) // WEAK_BYTES)
+            self._send(file, side, FrameType.WEAK, part, count=len(part) // WEAK_BYTES)
         # Chunks whose checksum was answered before they came wait for nobody else.
-        self._poke(file)
+        self._poke(file, side)
 
     def receive(self, file: OutgoingFile, header: Header, payload: bytearray) -> None:
         """Tokens of a file came; for the receiving thread.
@@ -67,16 +67,37 @@ class Verifier:
             file.verifying.receive(tokens, header.count, resolved)
         except ValueError as error:
             raise _bad_tokens(file, error) from None
-        self._poke(file)
+        self._poke(file, file.verifying)
 
     def close(self) -> None:
         """No more files follow."""
         self._grown.close()
         self._pool.close()
 
-    def _poke(self, file: OutgoingFile) -> None:
+    # The receiver may give a file up, or be done with it, and end the session while this side still works on it: what
+    # comes of that work is nobody's any more.
+
+    def _poke(self, file: OutgoingFile, side: VerifyingSide) -> None:
         if file.mark():
-            self._grown.put(file, 0)
+            try:
+                self._grown.put(file, 0)
+            except ValueError:
+                if not side.closed:
+                    raise
+
+    def _send(self, file: OutgoingFile, side: VerifyingSide, kind: FrameType, *payload: bytes, count: int) -> None:
+        try:
+            self._connection.send(kind, *payload, file=file.index, count=count)
+        except ProtocolError:
+            if not side.closed:
+                raise
+
+    def _want(self, file: OutgoingFile, side: VerifyingSide, literals: bytes) -> None:
+        try:
+            self._literals.put(LiteralTask(file, literals, whole=False))
+        except ValueError:
+            if not side.closed:
+                raise
 
     def _run(self) -> None:
         for file in self._grown:
@@ -127,19 +148,13 @@ class Verifier:
     def _command(self, file: OutgoingFile, side: VerifyingSide, commands: Commands) -> None:
         # Literals are read by another thread: they can be on their way while the copies leave.
         if commands.literals:
-            self._literals.put(LiteralTask(file, commands.literals, whole=False))
+            self._want(file, side, commands.literals)
         verified = commands.verified
         for start in range(0, len(commands.copies) or 1, MAX_BATCH * COPY_BYTES):
             part = commands.copies[start : start + MAX_BATCH * COPY_BYTES]
             if part or verified:
-                count = len(part) // COPY_BYTES
                 mark = batches.encode_mark(verified)
-                try:
-                    self._connection.send(FrameType.COPIES, mark, part, file=file.index, count=count)
-                except ProtocolError:
-                    if side.closed:  # the receiver needed none of these tokens any more, and the session has ended
-                        return
-                    raise
+                self._send(file, side, FrameType.COPIES, mark, part, count=len(part) // COPY_BYTES)
             verified = 0
 
 

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parasync.config import SLICE_CHUNKS, TOKENS_IN_FLIGHT
+from parasync.config import CHUNKINGS, SLICE_CHUNKS, TOKENS_IN_FLIGHT
 from parasync.kernels import ChunkTable, crc32c
 from weak_strong_support import Exchange, colliding
 
 AVERAGE = 2048
+SEGMENTS = [1500, 5000, 100_000]
 
 
 def pieces_of(data: bytes, table: ChunkTable) -> list[bytes]:
@@ -51,7 +52,7 @@ def contents(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(contents(), st.integers(0, 1 << 32), st.sampled_from([1500, 5000, 100_000]), st.sampled_from(["default", "paper"]))
+@given(contents(), st.integers(0, 1 << 32), st.sampled_from(SEGMENTS), st.sampled_from(CHUNKINGS))
 def test_any_order_of_events(sides: tuple[bytes, bytes], seed: int, segment_bytes: int, rule: str) -> None:
     exchange = Exchange(*sides, AVERAGE, segment_bytes, rule)
     try:
