@@ -131,3 +131,12 @@ def test_doctor_for_people_and_where_nothing_can_be_tried(tmp_path: Path) -> Non
     assert code == 11
     assert "kernels: portable" in out
     assert "missing" in one_error(err)
+
+
+def test_chunk_by_the_rule_of_the_paper(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(2_000_000))
+    facts = [events(call("chunk", path, "--json", *rule)[1])[0] for rule in ((), ("--chunking", "paper"))]
+    assert facts[0]["digest"] != facts[1]["digest"]
+    assert facts[1]["max"] == 12_288
+    assert facts[1]["forced"] > 5 * facts[0]["forced"]

@@ -81,6 +81,26 @@ def test_rsyncs_habits_are_accepted(tree: Path) -> None:
     assert (tree.parent / "copy" / "one").read_bytes() == b"1" * 1000
 
 
+def test_the_paper_s_way_is_chosen_by_two_options(tree: Path) -> None:
+    data = os.urandom(400_000)
+    (tree / "one").write_bytes(data)
+    copy = tree.parent / "copy"
+    copy.mkdir()
+    (copy / "one").write_bytes(data[:200_000] + b"x" + data[200_000:])
+    mode = ("--chunking", "paper", "--matching", "weak-strong")
+    code, out, err = call("sync", "--json", "-I", *mode, f"{tree}/", copy)
+    assert (code, err) == (0, "")
+    assert (copy / "one").read_bytes() == data
+    assert events(out)[-1]["bytes_copied"] > 300_000
+
+
+@pytest.mark.parametrize("option", ["--chunking", "--matching"])
+def test_unknown_ways_are_refused(tree: Path, option: str) -> None:
+    code, out, err = call("sync", option, "other", f"{tree}/", tree.parent / "copy")
+    assert (code, out) == (1, "")
+    assert option in err
+
+
 def test_a_dry_run_says_so_and_changes_nothing(tree: Path) -> None:
     code, out, _ = call("sync", "-n", f"{tree}/", tree.parent / "copy")
     assert code == 0
