@@ -95,6 +95,13 @@ SRC/ what is in it. A local name with a colon is given as ./a:b.
     help="Average chunk size, a power of two; by file size unless given.",
 )
 @click.option(
+    "--streams",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Connections for content, parasync:// only; 0: one, or 8 to a distant host.",
+)
+@click.option(
     "--trace",
     metavar="FILE",
     type=click.Path(path_type=bytes),
@@ -134,6 +141,7 @@ def command(
     compression: int,
     level: int | None,
     average: int,
+    streams: int,
     trace: bytes | None,
     verbose: bool,
     quiet: bool,
@@ -165,6 +173,7 @@ def command(
                 timeout,
                 compression if level is None else level,
                 average,
+                streams,
                 rsh,
                 remote_path,
             )
