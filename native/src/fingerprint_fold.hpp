@@ -102,11 +102,11 @@ private:
     const Vector forward_[2];
 };
 
-// Isa::load_last() where a vector is a single lane.
-template <class Isa>
-typename Isa::Vector load_last_lane(const std::uint8_t* data, std::size_t size, int vector) {
-    constexpr std::size_t kBlock = 16 * Isa::kVectors;
-    const std::size_t begin = 16 * static_cast<std::size_t>(vector) + size;  // less the block: where it begins in `data`
+// Isa::load_last() for single lanes, of which a block has kLanes.
+template <class Isa, int kLanes>
+typename Isa::Vector load_last_lane(const std::uint8_t* data, std::size_t size, int lane) {
+    constexpr std::size_t kBlock = 16 * kLanes;
+    const std::size_t begin = 16 * static_cast<std::size_t>(lane) + size;  // less the block: where it begins in `data`
     if (begin >= kBlock) return Isa::load(data + (begin - kBlock));
     if (begin <= kBlock - 16) return typename Isa::Vector();
     alignas(16) std::uint8_t bytes[16] = {};

@@ -14,7 +14,7 @@ struct Isa {
     static Vector load(const std::uint8_t* data) { return vreinterpretq_u64_u8(vld1q_u8(data)); }
 
     static Vector load_last(const std::uint8_t* data, std::size_t size, int vector) {
-        return load_last_lane<Isa>(data, size, vector);
+        return load_last_lane<Isa, kVectors>(data, size, vector);
     }
 
     static Vector broadcast(const FoldConstants& constants) { return lanes(&constants); }

@@ -19,7 +19,7 @@ struct PclmulIsa {
     static Vector load(const std::uint8_t* data) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(data)); }
 
     static Vector load_last(const std::uint8_t* data, std::size_t size, int vector) {
-        return load_last_lane<PclmulIsa>(data, size, vector);
+        return load_last_lane<PclmulIsa, kVectors>(data, size, vector);
     }
 
     static Vector broadcast(const FoldConstants& constants) { return lanes(&constants); }
