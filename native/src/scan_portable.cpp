@@ -60,15 +60,15 @@ std::uint64_t top_bits(std::uint64_t bytes) { return ((bytes >> 7) * 0x010204081
 
 class ShareFilter {
 public:
-    static constexpr int kRuns = 1;
-    struct Masks {
-        std::uint64_t run[kRuns];
-    };
+    static constexpr std::size_t kRuns = 1;
 
-    Masks next(const std::uint8_t* data) {
-        std::uint64_t mask = 0;
-        for (int group = 0; group < 64; group += 16) mask |= step(data + group) << group;
-        return {{mask}};
+    template <class Sink>
+    void run(const std::uint8_t* data, std::size_t runs, Sink sink) {
+        for (std::size_t k = 0; k < runs; ++k) {
+            std::uint64_t mask = 0;
+            for (int group = 0; group < 64; group += 16) mask |= step(data + 64 * k + group) << group;
+            sink(k, mask);
+        }
     }
 
 private:
