@@ -10,21 +10,25 @@ namespace {
 struct Isa {
     using Vector = __m256i;
     static constexpr int kBytes = 32;
-    static constexpr int kVectors = 4;
 
     static Vector load(const std::uint8_t* data) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data)); }
 
-    static Vector load_last(const std::uint8_t* data, std::size_t size, int vector) {
-        return _mm256_set_m128i(load_last_lane<PclmulIsa, 8>(data, size, 2 * vector + 1),
-                                load_last_lane<PclmulIsa, 8>(data, size, 2 * vector));
+    static Vector load_front(const std::uint8_t* data, std::size_t size, std::size_t missing) {
+        alignas(32) std::uint8_t few[32];
+        if (__builtin_expect(size < sizeof few, 0)) data = copy_few(few, data, size);
+        // No branch: it would be unpredictable.
+        const std::size_t in_low = missing < 16 ? missing : 16;
+        const std::size_t in_high = missing - in_low;
+        return _mm256_set_m128i(PclmulIsa::moved_up(data + (16 - in_low), in_high), PclmulIsa::moved_up(data, in_low));
     }
 
     static Vector broadcast(const FoldConstants& constants) {
         return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(&constants)));
     }
-    static Vector lanes(const FoldConstants* constants) {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(constants));
+    static Vector single(const Lane& lane) {
+        return _mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(&lane)));
     }
+    static Vector product(Vector x) { return _mm256_clmulepi64_epi128(x, x, 0x10); }
     static Vector fold(Vector x, Vector constants, Vector add) {
         const Vector first = _mm256_clmulepi64_epi128(x, constants, 0x00);
         const Vector last = _mm256_clmulepi64_epi128(x, constants, 0x11);
@@ -65,17 +69,17 @@ std::size_t survivors(const std::uint8_t* data, std::size_t size, std::uint32_t*
 }
 
 Fingerprint fingerprint(const FingerprintTables& tables, const std::uint8_t* data, std::size_t size) {
-    return fold_fingerprint<Isa>(tables, data, size);
+    return hash_fingerprint<Summing<Isa>>(tables, data, size);
 }
 
 void accumulate(const FingerprintTables& tables, Fingerprint start, const std::uint8_t* data,
                 const std::uint32_t* ends, std::size_t count, Fingerprint* out) {
-    fold_accumulate<Isa>(tables, start, data, ends, count, out);
+    hash_accumulate<Summing<Isa>>(tables, start, data, ends, count, out);
 }
 
 void combine_each(const FingerprintTables& tables, const Fingerprint* left, const Fingerprint* right,
                   const std::uint64_t* right_bytes, Fingerprint* out, std::size_t count) {
-    fold_combine_each<Isa>(tables, left, right, right_bytes, out, count);
+    hash_combine_each<Summing<Isa>>(tables, left, right, right_bytes, out, count);
 }
 
 }  // namespace parasync::avx2_vpclmul
