@@ -1,7 +1,7 @@
 // Fingerprints by carry-less multiplication where that is what takes the time, written once for such instruction sets.
 //
-// Over a span of bytes, each lane of 128 bits is multiplied by the constants that move it onto the span's last lane, and
-// all is added up: first f + last l, where f and l are the constants. Because that is
+// Over a span of bytes, each lane of 128 bits is multiplied by the constants that move it onto the span's last lane,
+// and all is added up: first f + last l, where f and l are the constants. Because that is
 // (first + l) (last + f) + first last + l f, of which `first last` serves both polynomials and the sum of all `l f` is
 // known, three products do for two polynomials; folding (fingerprint_fold.hpp) takes four.
 //
@@ -26,8 +26,8 @@ const std::uint8_t* copy_few(std::uint8_t (&few)[kSize], const std::uint8_t* dat
 }
 
 // An instruction set offers Vector, kBytes, load, broadcast, fold as for Folding, what Residues wants, and
-//   load_front(data, size, missing)       `missing` zeros (less than kBytes), then the data's begin; or all `size` bytes
-//                                         of it, which are no fewer than fill the vector
+//   load_front(data, size, missing)       `missing` zeros (less than kBytes), then the data's begin, of which `size`
+//                                         bytes may be read: enough to fill the vector
 //   product(x)                            of every lane, its first half times its last
 //   exclusive_or(x, y)
 //   single(lane)                          a vector with this lane, the others zero

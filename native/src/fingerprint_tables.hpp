@@ -30,8 +30,8 @@ struct Lane {
 };
 
 struct SumTables {
-    // constants[p][j] moves lane j of a span onto its last one: what the last eight bytes are multiplied with, then what
-    // the first eight are.
+    // constants[p][j] moves lane j of a span onto its last one: what the last eight bytes are multiplied with, then
+    // what the first eight are.
     alignas(64) Lane constants[2][kSumLanes];
     // products[p][n]: of the halves of the last n constants, added up.
     Lane products[2][kSumLanes + 1];
