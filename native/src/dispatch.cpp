@@ -28,6 +28,7 @@ struct Choice {
 
 constexpr std::string_view kSsse3Features[] = {"ssse3", "sse4.1", "pclmul"};
 constexpr std::string_view kAvx2Features[] = {"avx2", "bmi", "pclmul"};
+constexpr std::string_view kAvx2VpclmulFeatures[] = {"avx2", "bmi", "pclmul", "vpclmulqdq"};
 constexpr std::string_view kAvx512Features[] = {"avx512f", "avx512bw", "avx512vl",  "bmi",
                                                 "gfni",    "pclmul",   "vpclmulqdq"};
 
@@ -35,6 +36,7 @@ constexpr Choice kChoices[] = {
     PARASYNC_CHOICE(portable, {}),
     PARASYNC_CHOICE(ssse3, kSsse3Features),
     PARASYNC_CHOICE(avx2, kAvx2Features),
+    PARASYNC_CHOICE(avx2_vpclmul, kAvx2VpclmulFeatures),
     PARASYNC_CHOICE(avx512, kAvx512Features),
 };
 
