@@ -33,6 +33,7 @@ struct Choice {
 
 constexpr std::string_view kSsse3Features[] = {"ssse3", "sse4.1", "sse4.2", "pclmul"};
 constexpr std::string_view kAvx2Features[] = {"avx2", "bmi", "sse4.2", "pclmul"};
+constexpr std::string_view kAvx2VpclmulFeatures[] = {"avx2", "bmi", "sse4.2", "pclmul", "vpclmulqdq"};
 constexpr std::string_view kAvx512Features[] = {"avx512f", "avx512bw", "avx512vl", "bmi",
                                                 "gfni",    "sse4.2",   "pclmul",   "vpclmulqdq"};
 
@@ -40,6 +41,7 @@ constexpr Choice kChoices[] = {
     PARASYNC_CHOICE(portable, {}, portable, portable),
     PARASYNC_CHOICE(ssse3, kSsse3Features, ssse3, portable),
     PARASYNC_CHOICE(avx2, kAvx2Features, ssse3, avx2),
+    PARASYNC_CHOICE(avx2_vpclmul, kAvx2VpclmulFeatures, ssse3, avx2),
     PARASYNC_CHOICE(avx512, kAvx512Features, ssse3, avx512),
 };
 

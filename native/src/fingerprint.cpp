@@ -13,6 +13,7 @@ namespace parasync {
 
 namespace {
 
+using portable::carryless_multiply;
 using portable::multiply;
 using Wide = unsigned __int128;
 
@@ -116,17 +117,33 @@ void fill_powers(FingerprintTables& tables, int which) {
     }
 }
 
-void fill_folds(FingerprintTables& tables, int which) {
+// Forward by so many lanes.
+FoldConstants fold_constants(const FingerprintTables& tables, int which, int lanes) {
     const auto power_of_bytes = [&](int bytes) {
-        const Fingerprint& pair = tables.power[0][bytes];
-        return which == 0 ? pair.a : pair.b;
+        const Fingerprint& low = tables.power[0][bytes & 255];
+        const Fingerprint& high = tables.power[1][bytes >> 8];
+        return which == 0 ? multiply(tables, 0, low.a, high.a) : multiply(tables, 1, low.b, high.b);
     };
-    const auto forward = [&](int lanes) {
-        return FoldConstants{power_of_bytes(16 * lanes + 8), power_of_bytes(16 * lanes)};
-    };
+    return {power_of_bytes(16 * lanes + 8), power_of_bytes(16 * lanes)};
+}
+
+void fill_folds(FingerprintTables& tables, int which) {
     for (int lane = 0; lane < kMaxLanes; ++lane) {
-        tables.fold[which][lane] = forward(lane + 1);
-        tables.collect[which][lane] = forward(kMaxLanes - 1 - lane);
+        tables.fold[which][lane] = fold_constants(tables, which, lane + 1);
+        tables.collect[which][lane] = fold_constants(tables, which, kMaxLanes - 1 - lane);
+    }
+}
+
+void fill_sums(FingerprintTables& tables, int which) {
+    SumTables& sums = tables.sums;
+    sums.forward[which] = fold_constants(tables, which, kSumLanes);
+    Wide product = 0;
+    sums.products[which][0] = {0, 0};
+    for (int lanes = 1; lanes <= kSumLanes; ++lanes) {
+        const FoldConstants constants = fold_constants(tables, which, lanes - 1);
+        sums.constants[which][kSumLanes - lanes] = {constants.last, constants.first};
+        product ^= carryless_multiply(constants.last, constants.first);
+        sums.products[which][lanes] = {static_cast<std::uint64_t>(product), static_cast<std::uint64_t>(product >> 64)};
     }
 }
 
@@ -141,6 +158,7 @@ FingerprintKey::FingerprintKey(std::span<const std::uint64_t> words) {
         fill_words(tables->two_words[which], fill_words(tables->one_word[which], polynomial, polynomial), polynomial);
         fill_powers(*tables, which);
         fill_folds(*tables, which);
+        fill_sums(*tables, which);
     }
     tables_ = std::move(tables);
 }

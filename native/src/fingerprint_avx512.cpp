@@ -61,17 +61,17 @@ struct Isa {
 }  // namespace
 
 Fingerprint fingerprint(const FingerprintTables& tables, const std::uint8_t* data, std::size_t size) {
-    return fold_fingerprint<Isa>(tables, data, size);
+    return hash_fingerprint<Folding<Isa>>(tables, data, size);
 }
 
 void accumulate(const FingerprintTables& tables, Fingerprint start, const std::uint8_t* data,
                 const std::uint32_t* ends, std::size_t count, Fingerprint* out) {
-    fold_accumulate<Isa>(tables, start, data, ends, count, out);
+    hash_accumulate<Folding<Isa>>(tables, start, data, ends, count, out);
 }
 
 void combine_each(const FingerprintTables& tables, const Fingerprint* left, const Fingerprint* right,
                   const std::uint64_t* right_bytes, Fingerprint* out, std::size_t count) {
-    fold_combine_each<Isa>(tables, left, right, right_bytes, out, count);
+    hash_combine_each<Folding<Isa>>(tables, left, right, right_bytes, out, count);
 }
 
 }  // namespace parasync::avx512

@@ -1,12 +1,13 @@
-// Folding with the 128-bit carry-less multiplication, shared by the kernels that have nothing wider.
+// The 128-bit carry-less multiplication, shared by the kernels that have nothing wider.
 //
 // For the sources of kernels only (see kernel.hpp): everything has internal linkage.
 #pragma once
 
 #include <smmintrin.h>
+#include <tmmintrin.h>
 #include <wmmintrin.h>
 
-#include "fingerprint_fold.hpp"
+#include "fingerprint_sum.hpp"
 
 namespace parasync {
 namespace {
@@ -14,18 +15,29 @@ namespace {
 struct PclmulIsa {
     using Vector = __m128i;
     static constexpr int kBytes = 16;
-    static constexpr int kVectors = 4;
 
     static Vector load(const std::uint8_t* data) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(data)); }
 
-    static Vector load_last(const std::uint8_t* data, std::size_t size, int vector) {
-        return load_last_lane<PclmulIsa>(data, size, vector);
+    static Vector load_front(const std::uint8_t* data, std::size_t size, std::size_t missing) {
+        alignas(16) std::uint8_t few[16];
+        if (__builtin_expect(size < sizeof few, 0)) data = copy_few(few, data, size);
+        return moved_up(data, missing);
     }
 
-    static Vector broadcast(const FoldConstants& constants) { return lanes(&constants); }
-    static Vector lanes(const FoldConstants* constants) {
-        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(constants));
+    // Sixteen bytes behind so many zeros, as far as there is room: up to 16.
+    static Vector moved_up(const std::uint8_t* data, std::size_t zeros) {
+        alignas(32) static constexpr std::uint8_t kPlaces[32] = {128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
+                                                                 128, 128, 128, 128, 128, 0,   1,   2,   3,   4,   5,
+                                                                 6,   7,   8,   9,   10,  11,  12,  13,  14,  15};
+        return _mm_shuffle_epi8(load(data), load(kPlaces + 16 - zeros));
     }
+
+    static Vector broadcast(const FoldConstants& constants) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(&constants));
+    }
+    static Vector single(const Lane& lane) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(&lane)); }
+    static Vector product(Vector x) { return _mm_clmulepi64_si128(x, x, 0x10); }
+    static Vector exclusive_or(Vector x, Vector y) { return _mm_xor_si128(x, y); }
     static Vector fold(Vector x, Vector constants, Vector add) {
         const Vector first = _mm_clmulepi64_si128(x, constants, 0x00);
         const Vector last = _mm_clmulepi64_si128(x, constants, 0x11);

@@ -10,20 +10,6 @@ namespace {
 
 using Wide = unsigned __int128;
 
-// Product of two polynomials, four bits of `a` at a time.
-Wide carryless_multiply(std::uint64_t a, std::uint64_t b) {
-    Wide multiples[16];
-    multiples[0] = 0;
-    multiples[1] = b;
-    for (int i = 2; i < 16; i += 2) {
-        multiples[i] = multiples[i / 2] << 1;
-        multiples[i + 1] = multiples[i] ^ b;
-    }
-    Wide product = 0;
-    for (int bit = 60; bit >= 0; bit -= 4) product = (product << 4) ^ multiples[(a >> bit) & 15];
-    return product;
-}
-
 // residue times what the table is of.
 inline std::uint64_t times(const std::uint64_t (&table)[8][256], std::uint64_t residue) {
     std::uint64_t result = 0;
@@ -77,6 +63,20 @@ Fingerprint shift(const FingerprintTables& tables, Fingerprint fingerprint, std:
 }
 
 }  // namespace
+
+// Four bits of `a` at a time.
+Wide carryless_multiply(std::uint64_t a, std::uint64_t b) {
+    Wide multiples[16];
+    multiples[0] = 0;
+    multiples[1] = b;
+    for (int i = 2; i < 16; i += 2) {
+        multiples[i] = multiples[i / 2] << 1;
+        multiples[i + 1] = multiples[i] ^ b;
+    }
+    Wide product = 0;
+    for (int bit = 60; bit >= 0; bit -= 4) product = (product << 4) ^ multiples[(a >> bit) & 15];
+    return product;
+}
 
 std::uint64_t multiply(const FingerprintTables& tables, int which, std::uint64_t residue, std::uint64_t constant) {
     const Wide product = carryless_multiply(residue, constant);

@@ -20,6 +20,24 @@ struct FoldConstants {
 // Widest block that a folding kernel keeps in its accumulators, in 16-byte lanes.
 inline constexpr int kMaxLanes = 8;
 
+// Lanes of a span, whose products are added up before anything is folded (fingerprint_sum.hpp).
+inline constexpr int kSumLanes = 32;
+
+// 128 bits, the low ones first.
+struct Lane {
+    std::uint64_t low;
+    std::uint64_t high;
+};
+
+struct SumTables {
+    // constants[p][j] moves lane j of a span onto its last one: what the last eight bytes are multiplied with, then
+    // what the first eight are.
+    alignas(64) Lane constants[2][kSumLanes];
+    // products[p][n]: of the halves of the last n constants, added up.
+    Lane products[2][kSumLanes + 1];
+    FoldConstants forward[2];  // by a whole span
+};
+
 struct alignas(64) FingerprintTables {
     // The two polynomials without x^64, and floor(x^128 / polynomial) without x^64.
     std::uint64_t polynomial[2];
@@ -35,6 +53,8 @@ struct alignas(64) FingerprintTables {
     // fold[p][n]: forward by n + 1 lanes. collect[p][j] moves lane j of kMaxLanes onto the last one.
     FoldConstants fold[2][kMaxLanes];
     FoldConstants collect[2][kMaxLanes];
+
+    SumTables sums;
 };
 
 }  // namespace parasync

@@ -1,6 +1,6 @@
 #include <immintrin.h>
 
-#include "scan_filter.hpp"
+#include "scan_staged.hpp"
 
 namespace parasync::avx2 {
 
@@ -11,6 +11,7 @@ struct Isa {
     static constexpr int kBytes = 32;
 
     static Vector load(const std::uint8_t* data) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data)); }
+    static void store(std::uint8_t* data, Vector x) { _mm256_store_si256(reinterpret_cast<__m256i*>(data), x); }
     static Vector exclusive_or(Vector x, Vector y) { return _mm256_xor_si256(x, y); }
 
     struct Matrix {
@@ -28,11 +29,6 @@ struct Isa {
                                 _mm256_shuffle_epi8(matrix.high, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble)));
     }
 
-    template <int kBytesMoved>
-    static Vector delayed(Vector x, Vector before) {
-        return _mm256_alignr_epi8(x, _mm256_permute2x128_si256(before, x, 0x21), 16 - kBytesMoved);
-    }
-
     static std::uint64_t target_mask(Vector x) {
         const Vector equal = _mm256_cmpeq_epi8(x, _mm256_set1_epi8(static_cast<char>(kFilterTarget)));
         return static_cast<std::uint32_t>(_mm256_movemask_epi8(equal));
@@ -47,7 +43,7 @@ private:
 }  // namespace
 
 std::size_t survivors(const std::uint8_t* data, std::size_t size, std::uint32_t* out) {
-    return SurvivorSearch<VectorFilter<Isa>>(out).run(data, size);
+    return SurvivorSearch<StagedFilter<Isa>>(out).run(data, size);
 }
 
 }  // namespace parasync::avx2

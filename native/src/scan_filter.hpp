@@ -3,6 +3,7 @@
 // For the sources of kernels only (see kernel.hpp): everything has internal linkage.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "scan_constants.hpp"
@@ -58,7 +59,18 @@ class VectorFilter {
     static constexpr int kVectors = 4;
 
 public:
-    static constexpr int kRuns = kVectors * Isa::kBytes / 64;
+    static constexpr std::size_t kRuns = kVectors * Isa::kBytes / 64;
+
+    template <class Sink>
+    void run(const std::uint8_t* data, std::size_t runs, Sink sink) {
+        for (std::size_t done = 0; done < runs; done += kRuns) {
+            const Masks masks = next(data + 64 * done);
+#pragma GCC unroll 4
+            for (std::size_t k = 0; k < kRuns; ++k) sink(done + k, masks.run[k]);
+        }
+    }
+
+private:
     struct Masks {
         std::uint64_t run[kRuns];
     };
@@ -76,7 +88,6 @@ public:
         return target_masks(hashes);
     }
 
-private:
     template <int kDistance>
     static void widen(Vector (&hashes)[kVectors], const Matrix& matrix, Vector& before) {
         Vector delayed[kVectors];
@@ -97,7 +108,7 @@ private:
             constexpr int kPerRun = kVectors / kRuns;
             Masks masks;
 #pragma GCC unroll 4
-            for (int run = 0; run < kRuns; ++run) {
+            for (std::size_t run = 0; run < kRuns; ++run) {
                 std::uint64_t mask = 0;
 #pragma GCC unroll 4
                 for (int i = 0; i < kPerRun; ++i) {

@@ -60,20 +60,22 @@ std::uint64_t top_bits(std::uint64_t bytes) { return ((bytes >> 7) * 0x010204081
 
 class ShareFilter {
 public:
-    static constexpr int kRuns = 1;
-    struct Masks {
-        std::uint64_t run[kRuns];
-    };
+    static constexpr std::size_t kRuns = 1;
 
-    Masks next(const std::uint8_t* data) {
-        std::uint64_t mask = 0;
-        for (int group = 0; group < 64; group += 16) mask |= step(data + group) << group;
-        return {{mask}};
+    template <class Sink>
+    void run(const std::uint8_t* data, std::size_t runs, Sink sink) {
+        Lanes pending = pending_;  // bytes may alias anything: a member would be stored and loaded for every sink
+        for (std::size_t k = 0; k < runs; ++k) {
+            std::uint64_t mask = 0;
+            for (int group = 0; group < 64; group += 16) mask |= step(data + 64 * k + group, pending) << group;
+            sink(k, mask);
+        }
+        pending_ = pending;
     }
 
 private:
-    std::uint64_t step(const std::uint8_t* data) {
-        Lanes here = pending_;
+    static std::uint64_t step(const std::uint8_t* data, Lanes& pending) {
+        Lanes here = pending;
         Lanes after = {};
 #pragma GCC unroll 16
         for (int k = 0; k < 16; ++k) {
@@ -81,7 +83,7 @@ private:
             here ^= load(shares - k);
             after ^= load(shares + 16 - k);
         }
-        pending_ = after;
+        pending = after;
         std::uint64_t words[2];
         std::memcpy(words, &here, sizeof words);
         const std::uint64_t low = target_bytes(words[0]);

@@ -1,6 +1,6 @@
 #include <tmmintrin.h>
 
-#include "scan_filter.hpp"
+#include "scan_staged.hpp"
 
 namespace parasync::ssse3 {
 
@@ -11,6 +11,7 @@ struct Isa {
     static constexpr int kBytes = 16;
 
     static Vector load(const std::uint8_t* data) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(data)); }
+    static void store(std::uint8_t* data, Vector x) { _mm_store_si128(reinterpret_cast<__m128i*>(data), x); }
     static Vector exclusive_or(Vector x, Vector y) { return _mm_xor_si128(x, y); }
 
     struct Matrix {
@@ -28,11 +29,6 @@ struct Isa {
                              _mm_shuffle_epi8(matrix.high, _mm_and_si128(_mm_srli_epi16(x, 4), nibble)));
     }
 
-    template <int kBytesMoved>
-    static Vector delayed(Vector x, Vector before) {
-        return _mm_alignr_epi8(x, before, 16 - kBytesMoved);
-    }
-
     static std::uint64_t target_mask(Vector x) {
         const Vector equal = _mm_cmpeq_epi8(x, _mm_set1_epi8(static_cast<char>(kFilterTarget)));
         return static_cast<std::uint32_t>(_mm_movemask_epi8(equal));
@@ -42,7 +38,7 @@ struct Isa {
 }  // namespace
 
 std::size_t survivors(const std::uint8_t* data, std::size_t size, std::uint32_t* out) {
-    return SurvivorSearch<VectorFilter<Isa>>(out).run(data, size);
+    return SurvivorSearch<StagedFilter<Isa>>(out).run(data, size);
 }
 
 }  // namespace parasync::ssse3

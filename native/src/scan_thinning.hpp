@@ -27,8 +27,9 @@ inline std::uint32_t lowest_bit(std::uint64_t mask) {
     return static_cast<std::uint32_t>(__builtin_ctzll(mask | (std::uint64_t{1} << 63)));
 }
 
-// Kernel::survivors. `Filter::next(data)` takes successive steps of 64 kRuns bytes and returns where h16 is the target,
-// as one mask for every 64; its first call may be wrong about the first 14 positions. It reads 8 bytes before `data`.
+// Kernel::survivors. `Filter::run(data, runs, sink)` takes successive runs of 64 bytes, kRuns or a multiple of it at a
+// time, and tells where in them h16 is the target: sink(k, mask) for each run. It may be wrong about the first 14
+// positions of all, and reads 8 bytes before `data`.
 template <class Filter>
 class SurvivorSearch {
 public:
@@ -39,19 +40,13 @@ public:
         std::size_t done = 0;
         while (size - done >= kStep) {
             const std::size_t left = (size - done) / kStep;
-            const std::size_t steps = left < kGroups / kRuns ? left : kGroups / kRuns;
-            for (std::size_t i = 0; i < steps; ++i) note(kRuns * i, filter_.next(data + done + kStep * i));
-            take(done, kRuns * steps);
-            done += kStep * steps;
+            const std::size_t groups = kRuns * (left < kGroups / kRuns ? left : kGroups / kRuns);
+            std::size_t filled = 0;  // a local variable can stay in a register
+            filter_.run(data + done, groups, [&](std::size_t group, std::uint64_t mask) { note(group, mask, filled); });
+            take(done, groups, filled);
+            done += 64 * groups;
         }
-        if (const std::size_t rest = size - done; rest != 0) {
-            std::uint8_t last[8 + kStep] = {};
-            std::memcpy(last, data + done - 8, 8 + rest);
-            auto masks = filter_.next(last + 8);
-            for (std::size_t k = rest / 64; k < kRuns; ++k) masks.run[k] = 64 * k < rest ? masks.run[k] & ~(~std::uint64_t{0} << rest % 64) : 0;
-            note(0, masks);
-            take(done, kRuns);
-        }
+        if (done != size) take_rest(data + done, done, size - done);
         return count_;
     }
 
@@ -65,38 +60,46 @@ private:
         constexpr std::size_t kBefore = 64 + 8;
         std::uint8_t before[8 + kStep] = {};
         std::memcpy(before + sizeof before - kBefore, data - kBefore, kBefore);
-        masks_[0] = filter_.next(before + 8).run[kRuns - 1];
+        filter_.run(before + 8, kRuns, [&](std::size_t, std::uint64_t mask) { masks_[0] = mask; });
     }
 
     // Three of four masks are zero, at random: those that are not are listed without a branch.
-    void note(std::size_t group, const typename Filter::Masks& masks) {
-#pragma GCC unroll 4
-        for (std::size_t k = 0; k < kRuns; ++k) {
-            masks_[1 + group + k] = masks.run[k];
-            filled_[filled_count_] = static_cast<std::uint16_t>(group + k);
-            filled_count_ += masks.run[k] != 0;
-        }
+    void note(std::size_t group, std::uint64_t mask, std::size_t& filled) {
+        masks_[1 + group] = mask;
+        filled_[filled] = static_cast<std::uint16_t>(group);
+        filled += mask != 0;
     }
 
-    void take(std::size_t base, std::size_t groups) {
-        for (std::size_t i = 0; i < filled_count_; ++i) {
+    void take(std::size_t base, std::size_t groups, std::size_t filled) {
+        std::uint32_t* next = out_ + count_;
+        for (std::size_t i = 0; i < filled; ++i) {
             const std::size_t group = filled_[i];
             const std::uint32_t first = static_cast<std::uint32_t>(base + 64 * group);
             std::uint64_t mask = thinned(masks_[1 + group], masks_[group]);
-            out_[count_] = first + lowest_bit(mask);
-            count_ += mask != 0;
-            for (mask &= mask - 1; __builtin_expect(mask != 0, 0); mask &= mask - 1) {
-                out_[count_++] = first + lowest_bit(mask);
-            }
+            *next = first + lowest_bit(mask);
+            next += mask != 0;
+            for (mask &= mask - 1; __builtin_expect(mask != 0, 0); mask &= mask - 1) *next++ = first + lowest_bit(mask);
         }
-        filled_count_ = 0;
+        count_ = static_cast<std::size_t>(next - out_);
         masks_[0] = masks_[groups];
+    }
+
+    // Less than a step, with zeros behind it.
+    void take_rest(const std::uint8_t* data, std::size_t base, std::size_t size) {
+        std::uint8_t last[8 + kStep] = {};
+        std::memcpy(last, data - 8, 8 + size);
+        std::size_t filled = 0;
+        filter_.run(last + 8, kRuns, [&](std::size_t group, std::uint64_t mask) {
+            const std::size_t begin = 64 * group;
+            if (size < begin + 64) mask = size <= begin ? 0 : mask & ~(~std::uint64_t{0} << (size - begin));
+            note(group, mask, filled);
+        });
+        take(base, kRuns, filled);
     }
 
     Filter filter_;
     std::uint32_t* const out_;
     std::size_t count_ = 0;
-    std::size_t filled_count_ = 0;
     std::uint64_t masks_[1 + kGroups];  // the first is the last of the run before
     std::uint16_t filled_[kGroups + 1];
 };

@@ -6,14 +6,23 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-from parasync.config import COMPRESS_NOTHING, CONNECT_SECONDS, Options
+from parasync.config import (
+    COMPRESS_NOTHING,
+    CONNECT_SECONDS,
+    DISTANT_SECONDS,
+    DISTANT_STREAMS,
+    LANE_CONNECT_SECONDS,
+    Options,
+)
 from parasync.errors import PartialTransferError, UsageError
 from parasync.location import Location, parse
 from parasync.model import Failure, Monitor, Report
 from parasync.pipeline import Scope
 from parasync.session.context import Context
-from parasync.session.handshake import Place, answer, new_hello, pull, push
+from parasync.session.handshake import Link, Place, answer, new_hello, pull, push
+from parasync.session.lanes import Lobby
 from parasync.tracing import OFF, Tracer
 from parasync.transport.memory import memory_pair
 from parasync.transport.stream import Stream
@@ -70,20 +79,21 @@ def _push(froms: list[Location], to: Location, context: Context) -> Finish:
         raise UsageError("source and destination are both on other hosts: run the sync on one of these")
     sources, failures = _open_sources(froms)
     try:
-        hello = new_hello(
-            push=True,
-            module=to.module,
-            path=to.path,
-            paths=[],
-            single_file=is_single_file(sources),
-            many=len(froms) > 1,
-            context=context,
-        )
-        stream = _connect(to, context)
+        link = _connect(to, context)
         try:
-            finish = push(stream, hello, sources, failures, context)
+            hello = new_hello(
+                push=True,
+                module=to.module,
+                path=to.path,
+                paths=[],
+                single_file=is_single_file(sources),
+                many=len(froms) > 1,
+                token=link.new_token(),
+                context=context,
+            )
+            finish = push(link, hello, sources, failures, context)
         finally:
-            _close(stream, context.monitor)
+            _close(link.stream, context.monitor)
     finally:
         for source in sources:
             source.root.close()
@@ -93,26 +103,27 @@ def _push(froms: list[Location], to: Location, context: Context) -> Finish:
 def _pull(froms: list[Location], to: Location, context: Context) -> Finish:
     if any(source.server != froms[0].server for source in froms):
         raise UsageError("sources on different hosts or modules: run one sync for each")
-    hello = new_hello(
-        push=False,
-        module=froms[0].module,
-        path=b"",
-        paths=[source.path for source in froms],
-        single_file=False,
-        many=len(froms) > 1,
-        context=context,
-    )
     opened: list[Destination] = []
 
     def destination(single_file: bool) -> Destination:
         opened.append(open_destination(to.path, None, single_file, len(froms) > 1, context.options.dry_run))
         return opened[0]
 
-    stream = _connect(froms[0], context)
+    link = _connect(froms[0], context)
     try:
-        return pull(stream, hello, destination, context)
+        hello = new_hello(
+            push=False,
+            module=froms[0].module,
+            path=b"",
+            paths=[source.path for source in froms],
+            single_file=False,
+            many=len(froms) > 1,
+            token=link.new_token(),
+            context=context,
+        )
+        return pull(link, hello, destination, context)
     finally:
-        _close(stream, context.monitor)
+        _close(link.stream, context.monitor)
         for where in opened:
             if where.root is not None:
                 where.root.close()
@@ -142,11 +153,13 @@ def _local(froms: list[Location], to: Location, context: Context) -> Finish:
             scope.on_cancel(here.abort)
 
             def receive() -> None:
-                finishes.append(answer(there, anywhere, context.options.threads, context.monitor))
+                finish = answer(there, anywhere, context.options.threads, context.monitor, Lobby())
+                if finish is not None:
+                    finishes.append(finish)
 
             scope.spawn(receive)
             # The receiver tells the user how far it is; two voices would count everything twice.
-            push(here, hello, sources, failures, context._replace(monitor=Monitor()))
+            push(Link(here), hello, sources, failures, context._replace(monitor=Monitor()))
         context.monitor.add(bytes_sent=here.bytes_sent, bytes_received=here.bytes_received)
     finally:
         for source in sources:
@@ -177,17 +190,20 @@ def _open_sources(froms: list[Location]) -> tuple[list[Source], list[Failure]]:
     return sources, failures
 
 
-def _connect(location: Location, context: Context) -> Stream:
+def _connect(location: Location, context: Context) -> Link:
     options = context.options
     if location.is_ssh:
+        if options.streams > 1:
+            raise UsageError("--streams is for parasync:// only: ssh carries a session over one connection")
         from parasync.transport.ssh import Shell, SshStream  # noqa: PLC0415 - other syncs start no process
 
         shell = Shell.parse(location.host, options.rsh, options.remote_path)
-        return SshStream(shell, MAGIC, lambda: context.monitor.emit("connected"), options.timeout)
+        return Link(SshStream(shell, MAGIC, lambda: context.monitor.emit("connected"), options.timeout))
     stream = connect(location.host, location.port, min(CONNECT_SECONDS, options.timeout))
     stream.idle_timeout = options.timeout
     context.monitor.emit("connected")
-    return stream
+    streams = options.streams or (DISTANT_STREAMS if stream.round_trip >= DISTANT_SECONDS else 1)
+    return Link(stream, streams - 1, partial(connect, location.host, location.port, LANE_CONNECT_SECONDS))
 
 
 def _close(stream: Stream, monitor: Monitor) -> None:

@@ -164,12 +164,13 @@ class BufferPool:
         self._free: Channel[bytearray] = Channel(scope, count)
         self._unmade = count
         self._size = size
+        self._lock = threading.Lock()
 
     def take(self) -> bytearray:
-        if self._unmade:
-            self._unmade -= 1
-            return bytearray(self._size)
-        return self._free.get()
+        with self._lock:
+            new = self._unmade > 0
+            self._unmade -= new
+        return bytearray(self._size) if new else self._free.get()
 
     def give_back(self, buffer: bytearray) -> None:
         self._free.put(buffer)

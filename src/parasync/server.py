@@ -22,6 +22,7 @@ from parasync.errors import (
 from parasync.model import Monitor
 from parasync.pipeline import Cancelled
 from parasync.session.handshake import Place, answer
+from parasync.session.lanes import Lobby
 from parasync.transport.pipe import standard_stream
 from parasync.transport.stream import Stream
 from parasync.transport.tcp import Listener
@@ -29,7 +30,8 @@ from parasync.tree.safepath import Root
 from parasync.wire.messages import Hello
 
 MAX_SESSIONS = 64
-"""Sessions at once; each may hold some 100 MiB and a few hundred descriptors."""
+"""Sessions at once; each may hold some 100 MiB and a few hundred descriptors. A connection that joins a session is
+counted only until it has."""
 
 ACCEPT_AGAIN_SECONDS = 0.1
 """Pause after a connection could not be accepted (no descriptors, no memory): it will not help to try at once."""
@@ -90,6 +92,7 @@ class Server:
         self._modules: dict[str, Place] = {}
         self._streams: set[Stream] = set()
         self._sessions: set[threading.Thread] = set()
+        self._lobby = Lobby()
         self._lock = threading.Lock()
         self._stopping = False
         try:
@@ -128,6 +131,7 @@ class Server:
         """Stop accepting and end all sessions; from any thread, idempotent."""
         self._stopping = True
         self._listener.close()
+        self._lobby.close()
         with self._lock:
             streams = list(self._streams)
         for stream in streams:
@@ -148,8 +152,9 @@ class Server:
         thread.start()
 
     def _serve(self, stream: Stream) -> None:
+        joined = False
         try:
-            answer(stream, self._find, self._threads, Monitor())
+            joined = answer(stream, self._find, self._threads, Monitor(), self._lobby) is None
         except ParaSyncError as error:
             if not (self._stopping and isinstance(error, ConnectionLostError)):
                 self._log(f"{stream.name}: {error}")
@@ -160,7 +165,8 @@ class Server:
             if os.environ.get("PARASYNC_TRACEBACK"):
                 sys.excepthook(type(error), error, error.__traceback__)
         finally:
-            stream.close()
+            if not joined:
+                stream.close()
             with self._lock:
                 self._streams.discard(stream)
                 self._sessions.discard(threading.current_thread())
@@ -197,7 +203,7 @@ def serve_stdio() -> None:
     """
     stream = standard_stream("the client")
     try:
-        answer(stream, _anywhere, 0, Monitor())
+        answer(stream, _anywhere, 0, Monitor(), Lobby())
     except Cancelled:
         raise ConnectionLostError(f"{stream.name} went away") from None
     finally:

@@ -34,6 +34,8 @@ KEY = bytes(range(16))
 OLD = random.Random(1).randbytes(3_000_000)
 NEW = random.Random(2).randbytes(20_000_000)
 WAIT = 20.0
+FIRST = bytes(4)
+"""The number of a batch's first chunk, 0."""
 
 
 @contextmanager
@@ -122,7 +124,7 @@ def test_the_receiver_answers_the_first_batch_before_it_hears_more(basis: Path) 
         key, needs = offer(peer, entry())
         assert [item.need for item in needs] == [Need.DELTA]
         table = chunks_of(NEW, key)
-        peer.say(FrameType.CHUNKS, table.encode(0, 100), count=100)
+        peer.say(FrameType.CHUNKS, FIRST + table.encode(0, 100), count=100)
         # Nothing more is said, and the answer must come all the same.
         header, wants = peer.hear(FrameType.WANTS)
         assert (header.file, header.count) == (0, 1)
@@ -150,7 +152,7 @@ def test_a_delta_that_does_not_verify_is_asked_for_whole_and_then_fails(basis: P
     with pushing_to(basis) as peer:
         key, _ = offer(peer, entry())
         table = chunks_of(NEW, key)
-        peer.say(FrameType.CHUNKS, table.encode(0, len(table)), count=len(table))
+        peer.say(FrameType.CHUNKS, FIRST + table.encode(0, len(table)), count=len(table))
         peer.say(FrameType.FILE_END, table.fold(key))
         peer.hear(FrameType.WANTS)
         for attempt in (Flags(0), Flags.RETRY):
@@ -176,7 +178,7 @@ def test_a_delta_that_does_not_verify_succeeds_when_it_comes_whole(basis: Path) 
     with pushing_to(basis) as peer:
         key, _ = offer(peer, entry())
         table = chunks_of(NEW, key)
-        peer.say(FrameType.CHUNKS, table.encode(0, len(table)), count=len(table))
+        peer.say(FrameType.CHUNKS, FIRST + table.encode(0, len(table)), count=len(table))
         peer.say(FrameType.FILE_END, table.fold(key))
         for data, attempt in ((bytes(len(NEW)), Flags(0)), (NEW, Flags.RETRY)):
             for start in range(0, len(NEW), 1 << 20):
@@ -205,10 +207,12 @@ NONSENSE = {
     "literal of no length": (FrameType.LITERAL, bytes(16) + b"x", 1),
     "literal that wraps": (FrameType.LITERAL, b"\xff" * 16 + b"x", 1),
     "end without chunks": (FrameType.FILE_END, bytes(16), 0),
-    "chunks of length zero": (FrameType.CHUNKS, bytes(18), 1),
-    "chunks below the minimum": (FrameType.CHUNKS, b"\x01\x00" * 2 + bytes(32), 2),
+    "chunks of length zero": (FrameType.CHUNKS, FIRST + bytes(18), 1),
+    "chunks below the minimum": (FrameType.CHUNKS, FIRST + b"\x01\x00" * 2 + bytes(32), 2),
     "a small file that is none": (FrameType.SMALL, codec.encode_small([SmallFile(0, False, bytes(16), b"x")]), 1),
     "a second greeting": (FrameType.HELLO, hello(push=True), 0),
+    "chunks that do not follow": (FrameType.CHUNKS, b"\xff" * 4 + bytes(18), 1),
+    "joining inside a session": (FrameType.JOIN, bytes(16), 0),
     "entries out of order": (FrameType.ENTRIES, codec.encode_entries([entry(b"late")]), 1),
 }
 
@@ -219,7 +223,7 @@ def test_nonsense_ends_the_session_with_a_report_and_the_old_file_stays(basis: P
     log: list[str] = []
     with pushing_to(basis, log) as peer:
         offer(peer, entry())
-        peer.say(kind, payload, count=count)
+        peer.say(kind, payload, file=kind is FrameType.JOIN, count=count)
         _, report = peer.hear(FrameType.ERROR)
         assert codec.decode_error(report).code == "protocol"
         with pytest.raises((EOFError, ConnectionLostError)):
@@ -279,7 +283,7 @@ def test_a_sender_that_dies_leaves_the_old_file_and_nothing_else(basis: Path, fr
         key, _ = offer(peer, entry())
         table = chunks_of(NEW, key)
         if frames:
-            peer.say(FrameType.CHUNKS, table.encode(0, 500), count=500)
+            peer.say(FrameType.CHUNKS, FIRST + table.encode(0, 500), count=500)
         for number in range(frames - 1):
             extent = (number << 18).to_bytes(8, "little") + (1 << 18).to_bytes(8, "little")
             peer.say(FrameType.LITERAL, extent + NEW[number << 18 : (number + 1) << 18], count=1)

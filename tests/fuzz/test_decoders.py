@@ -152,7 +152,7 @@ def test_preambles(data: bytes) -> None:
 
 @given(
     st.binary(min_size=16, max_size=16)
-    | st.builds(lambda kind, rest: bytes([kind]) + rest, st.integers(0, 20), st.binary(min_size=15, max_size=15))
+    | st.builds(lambda kind, rest: bytes([kind]) + rest, st.integers(0, 23), st.binary(min_size=15, max_size=15))
 )
 @settings(max_examples=500)
 def test_an_accepted_header_is_within_its_bounds(data: bytes) -> None:

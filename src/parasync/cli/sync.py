@@ -99,18 +99,25 @@ SRC/ what is in it. A local name with a colon is given as ./a:b.
     help="Average chunk size, a power of two; by file size unless given.",
 )
 @click.option(
+    "--streams",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Connections for content, parasync:// only; 0: one, or 8 to a distant host.",
+)
+@click.option(
     "--chunking",
     type=click.Choice(CHUNKINGS),
     default=CHUNKING_DEFAULT,
     show_default=True,
-    help="Cut rule of both sides: highest candidate, or the paper's first one.",
+    help="Cut at the highest candidate, or as the paper does.",
 )
 @click.option(
     "--matching",
     type=click.Choice(MATCHINGS),
     default=MATCHING_FINGERPRINT,
     show_default=True,
-    help="How equal chunks are found; weak-strong is the paper's way, in two exchanges.",
+    help="How equal chunks are found; weak-strong is the paper's way.",
 )
 @click.option(
     "--trace",
@@ -152,6 +159,7 @@ def command(
     compression: int,
     level: int | None,
     average: int,
+    streams: int,
     chunking: str,
     matching: str,
     trace: bytes | None,
@@ -185,6 +193,7 @@ def command(
                 timeout,
                 compression if level is None else level,
                 average,
+                streams,
                 rsh,
                 remote_path,
                 chunking,

@@ -13,11 +13,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from parasync.config import COMPRESS_AUTOMATICALLY, COMPRESS_NOTHING
+from parasync.config import COMPRESS_AUTOMATICALLY, COMPRESS_NOTHING, DISTANT_SECONDS
 from parasync.errors import ProtocolError
-from parasync.transport.stream import Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -25,11 +24,9 @@ if TYPE_CHECKING:
 LEVELS = (1, 3, 6, 9)
 """zstd's levels between which a difference can be measured; above 9 the speed falls faster than the size."""
 
-DISTANT_SECONDS = 0.003
-"""Round trips above this are taken for a wide-area link until its rate is known."""
 DISTANT_RATE = 50e6
 NEAR_RATE = 1e9
-"""First guesses of the link's rate, bytes per second."""
+"""First guesses of a distant and a near link's rate, bytes per second."""
 
 WAITED_SECONDS = 0.001
 """A send that takes longer than this waited for the link, and tells its rate."""
@@ -46,6 +43,15 @@ MAX_SKIP = 32
 """Most buffers that are sent plain, untried, after ones that did not compress."""
 
 
+class Sends(Protocol):
+    """A stream, or several of one link."""
+
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def backlog(self) -> int: ...
+
+
 class LinkRate:
     """What the link takes, bytes per second; learnt by all threads that send.
 
@@ -55,7 +61,7 @@ class LinkRate:
     """
 
     def __init__(self, round_trip: float) -> None:
-        self._rate = DISTANT_RATE if round_trip > DISTANT_SECONDS else NEAR_RATE
+        self._rate = DISTANT_RATE if round_trip >= DISTANT_SECONDS else NEAR_RATE
         self._unhindered = 0
         self._since = 0.0
         self._passed = 0
@@ -145,13 +151,13 @@ class Packer:
         self._next_skip = 1
         return packed
 
-    def send(self, send: Callable[[], None], size: int, stream: Stream) -> None:
+    def send(self, send: Callable[[], None], size: int, link: Sends) -> None:
         """Run `send`, which sends `size` bytes, and learn from how long it takes."""
         start = time.perf_counter()
         send()
         now = time.perf_counter()
-        backlog = stream.backlog
-        self._link.observe(now, size, now - start, stream.bytes_sent - backlog, backlog)
+        backlog = link.backlog
+        self._link.observe(now, size, now - start, link.bytes_sent - backlog, backlog)
 
     def _level(self) -> int:
         if self._fixed != COMPRESS_AUTOMATICALLY:

@@ -48,6 +48,18 @@ class Connection:
         self._ending = False
         self._scope: Scope | None = None
         self._tracer: Tracer = OFF
+        self._underway: dict[int, int] = {}
+
+    def beside(self, stream: Stream) -> Connection:
+        """Another connection of the same session: what it may carry depends on what went over all of them."""
+        other = Connection(stream, self._state)
+        other._tracer = self._tracer
+        return other
+
+    @property
+    def load(self) -> int:
+        """Bytes that are being sent or wait in this side's buffer."""
+        return sum(list(self._underway.values())) + self.stream.backlog
 
     def send_preamble(self) -> None:
         self._send([codec.encode_preamble()])
@@ -71,9 +83,20 @@ class Connection:
             ProtocolError: the protocol does not allow this frame now (a fault of this side).
         """
         length = sum(memoryview(part).nbytes for part in payload)
+        thread = threading.get_ident()
         with self._tracer.span(f"send {kind.name.lower()}"):
             self._state.on_send(kind)
-            self._send([codec.encode_header(kind, flags, file, count, length), *payload])
+            self._underway[thread] = length
+            try:
+                self._send([codec.encode_header(kind, flags, file, count, length), *payload])
+            finally:
+                del self._underway[thread]
+
+    def join(self, number: int, token: bytes) -> None:
+        """Say that this is lane `number` of the session with this token: the first frame of a lane, and the only one
+        that is not of the session's states.
+        """
+        self._send([codec.encode_header(FrameType.JOIN, 0, number, 0, len(token)), token])
 
     def receive(self) -> Header:
         """The next frame's header; keep-alives are swallowed.

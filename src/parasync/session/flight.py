@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from parasync.chunking import ChunkingPool, InlineChunker
-from parasync.config import FILES_IN_FLIGHT, Options
+from parasync.config import DISTANT_SECONDS, FILES_IN_FLIGHT, Options
 from parasync.errors import FileError, ProtocolError, describe_os_error
 from parasync.kernels import FingerprintKey
 from parasync.model import Need
@@ -42,8 +42,10 @@ class Flight:
         self._waiting: deque[IncomingFile] = deque()
         self._open = 0
         self._failed: set[int] = set()
+        self._retried: set[int] = set()
         self._lock = threading.Lock()
         self._admission = threading.RLock()
+        self._opening = threading.Lock()
         self._inline = InlineChunker(key, options.chunking)
 
     def start(self, root: Callable[[], Root], basis: ChunkingPool, poke: Callable[[IncomingFile], None]) -> None:
@@ -69,7 +71,7 @@ class Flight:
             for file, plan in zip(files, plans, strict=True)
         ]
 
-    # -- the receiving thread -----------------------------------------------------------------
+    # -- the receiving threads ----------------------------------------------------------------
 
     def current(self, header: Header) -> IncomingFile | None:
         """The file a frame is about; None if it belongs to an attempt that was given up meanwhile.
@@ -80,7 +82,9 @@ class Flight:
         with self._lock:
             file = self._files.get(header.file)
             if file is None:
-                if header.file in self._failed:
+                # Over a lane, a frame of the first attempt may come when the second is done.
+                stale = header.file in self._retried and not header.flags & Flags.RETRY
+                if stale or header.file in self._failed:
                     return None
                 raise unexpected(header)
             if file.retried != bool(header.flags & Flags.RETRY):
@@ -114,13 +118,14 @@ class Flight:
             OSError: it cannot be created.
             ProtocolError: it is not to come whole, or too many are open.
         """
-        if file.stage is not Stage.WAITING:
-            return
-        if file.need is not Need.WHOLE or self._open >= 2 * FILES_IN_FLIGHT:
-            raise ProtocolError(f"file {file.index} is not in flight")
-        file.open_whole(self._root(), self._key)
-        with self._lock:
-            self._open += 1
+        with self._opening:
+            if file.stage is not Stage.WAITING:
+                return
+            if file.need is not Need.WHOLE or self._open >= 2 * FILES_IN_FLIGHT:
+                raise ProtocolError(f"file {file.index} is not in flight")
+            file.open_whole(self._root(), self._key)
+            with self._lock:
+                self._open += 1
 
     # -- any other thread ---------------------------------------------------------------------
 
@@ -142,6 +147,7 @@ class Flight:
             file.count(copied=-file.copied, literal=-file.literal)
             with self._lock:
                 self._open -= 1
+                self._retried.add(file.index)
             item = NeedItem(file.index, Need.WHOLE, file.average, b"")
             self._connection.send(FrameType.NEEDS, codec.encode_needs([item]))
 
@@ -223,7 +229,8 @@ class Flight:
         with self._admission:
             while (file := self._next_waiting()) is not None:
                 try:
-                    file.open_delta(self._root(), self._key, self._inline, self._basis, self._poke)
+                    eager = self._connection.stream.round_trip >= DISTANT_SECONDS
+                    file.open_delta(self._root(), self._key, self._inline, self._basis, eager, self._poke)
                 except OSError as error:
                     with self._lock:
                         self._open -= 1

@@ -28,6 +28,7 @@ from parasync.errors import (
 from parasync.model import Failure, Monitor
 from parasync.session.connection import Connection, PeerGone, unexpected
 from parasync.session.context import Context, Terms
+from parasync.session.lanes import Lanes, Lobby
 from parasync.session.receiver import Receiver
 from parasync.session.sender import Sender
 from parasync.tracing import OFF, Tracer
@@ -40,6 +41,7 @@ from parasync.wire.messages import (
     FEATURES,
     KEY_BYTES,
     PAPER_CHUNKING,
+    TOKEN_BYTES,
     WEAK_STRONG,
     ZSTD,
     Finish,
@@ -55,15 +57,28 @@ def new_key() -> bytes:
     return os.urandom(KEY_BYTES)
 
 
-def push(
-    stream: Stream, hello: Hello, sources: Sequence[Source], failures: Sequence[Failure], context: Context
-) -> Finish:
+class Link(NamedTuple):
+    """A client's connection to its server, and how to get another one, of which it wants `lanes`."""
+
+    stream: Stream
+    lanes: int = 0
+    connect: Callable[[], Stream] | None = None
+
+    def new_token(self) -> bytes:
+        """By which lanes find their session: as good as a password, since who knows it may join."""
+        return os.urandom(TOKEN_BYTES) if self.lanes else b""
+
+    def join(self, connection: Connection, hello: Hello) -> Lanes:
+        return Lanes(connection, hello.token, self.lanes, self.connect)
+
+
+def push(link: Link, hello: Hello, sources: Sequence[Source], failures: Sequence[Failure], context: Context) -> Finish:
     """The client's side of a session that sends `sources` to the server; `failures` are those it could not open.
 
     Raises:
         ParaSyncError: what ended the session early.
     """
-    connection = Connection(stream, ProtocolState("sender", client=True))
+    connection = Connection(link.stream, ProtocolState("sender", client=True))
     asked = _greet(connection, hello)
 
     def handshake() -> Terms:
@@ -71,10 +86,10 @@ def push(
         _check_key(welcome.key)
         return Terms(welcome.key, ZSTD in welcome.features, welcome.files_in_flight)
 
-    return Sender(connection, sources, failures, context, handshake).run()
+    return Sender(link.join(connection, hello), sources, failures, context, handshake).run()
 
 
-def pull(stream: Stream, hello: Hello, destination: Callable[[bool], Destination], context: Context) -> Finish:
+def pull(link: Link, hello: Hello, destination: Callable[[bool], Destination], context: Context) -> Finish:
     """The client's side of a session that receives what `hello` asks for; the key is in it.
 
     `destination` opens where it goes; it is told whether a single file is coming.
@@ -82,17 +97,26 @@ def pull(stream: Stream, hello: Hello, destination: Callable[[bool], Destination
     Raises:
         ParaSyncError: what ended the session early.
     """
-    connection = Connection(stream, ProtocolState("receiver", client=True))
+    connection = Connection(link.stream, ProtocolState("receiver", client=True))
     asked = _greet(connection, hello)
 
     def handshake() -> Destination:
         return destination(_receive_welcome(connection, context, asked).single_file)
 
-    return Receiver(connection, kernels.fingerprint_key(hello.key), context, handshake).run()
+    lanes = link.join(connection, hello)
+    return Receiver(lanes, kernels.fingerprint_key(hello.key), context, handshake).run()
 
 
 def new_hello(
-    *, push: bool, module: str, path: bytes, paths: Sequence[bytes], single_file: bool, many: bool, context: Context
+    *,
+    push: bool,
+    module: str,
+    path: bytes,
+    paths: Sequence[bytes],
+    single_file: bool,
+    many: bool,
+    token: bytes = b"",
+    context: Context,
 ) -> Hello:
     """The client's first message; a pulling client chooses the key here."""
     options = context.options
@@ -113,6 +137,7 @@ def new_hello(
         matching=options.matching,
         key=b"" if push else new_key(),
         trace=context.tracer is not OFF,
+        token=token,
         software=f"parasync {__version__}",
         max_frame=MAX_FRAME,
         files_in_flight=FILES_IN_FLIGHT,
@@ -127,24 +152,35 @@ class Place(NamedTuple):
     read_only: bool
 
 
-def answer(stream: Stream, find: Callable[[Hello], Place], threads: int, monitor: Monitor) -> Finish:
+def answer(
+    stream: Stream, find: Callable[[Hello], Place], threads: int, monitor: Monitor, lobby: Lobby
+) -> Finish | None:
     """The server's side of a session, whichever way it goes. The stream stays the caller's to close.
 
-    `find` says what the client may use, or raises a ParaSyncError, which the client is told.
+    `find` says what the client may use, or raises a ParaSyncError, which the client is told. None if the connection
+    was a lane of another session, in the `lobby`, to which it belongs from now on.
 
     Raises:
         ParaSyncError: what ended the session early.
     """
-    hello, connection = _receive_hello(stream)
+    hello, connection = _receive_hello(stream, lobby)
+    if hello is None:
+        return None
+    lanes = Lanes(connection, hello.token)
     try:
         context = Context(_options(hello, threads), monitor, Tracer() if hello.trace else OFF, hello.trace)
-        session, roots = (_answer_push if hello.push else _answer_pull)(connection, hello, find(hello), context)
+        if hello.token:
+            lobby.host(hello.token, lanes)
+        session, roots = (_answer_push if hello.push else _answer_pull)(lanes, hello, find(hello), context)
     except ParaSyncError as error:
+        lobby.forget(hello.token, lanes)
+        lanes.close()
         connection.refuse(error)
         raise
     try:
         return session.run()
     finally:
+        lobby.forget(hello.token, lanes)
         for root in roots:
             root.close()
 
@@ -168,9 +204,7 @@ def _options(hello: Hello, threads: int) -> Options:
     )
 
 
-def _answer_push(
-    connection: Connection, hello: Hello, place: Place, context: Context
-) -> tuple[Sender | Receiver, list[Root]]:
+def _answer_push(lanes: Lanes, hello: Hello, place: Place, context: Context) -> tuple[Sender | Receiver, list[Root]]:
     """The session, and what is to be closed after it."""
     if place.read_only and not hello.dry_run:
         raise UsageError(f"module '{display(hello.module)}' is read-only: push to another one")
@@ -178,23 +212,21 @@ def _answer_push(
     destination = open_destination(hello.path, place.root, hello.single_file, hello.many, hello.dry_run)
 
     def handshake() -> Destination:
-        connection.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(key, single_file=False)))
+        lanes.main.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(key, single_file=False)))
         return destination
 
     roots = [destination.root] if destination.root is not None else []
-    return Receiver(connection, kernels.fingerprint_key(key), context, handshake), roots
+    return Receiver(lanes, kernels.fingerprint_key(key), context, handshake), roots
 
 
-def _answer_pull(
-    connection: Connection, hello: Hello, place: Place, context: Context
-) -> tuple[Sender | Receiver, list[Root]]:
+def _answer_pull(lanes: Lanes, hello: Hello, place: Place, context: Context) -> tuple[Sender | Receiver, list[Root]]:
     """The session, and what is to be closed after it."""
     _check_key(hello.key)
     sources, failures = _open_sources(hello, place)
     single_file = not failures and is_single_file(sources)
-    connection.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
+    lanes.main.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
     terms = Terms(hello.key, ZSTD in hello.features, hello.files_in_flight)
-    session = Sender(connection, sources, failures, context, lambda: terms)
+    session = Sender(lanes, sources, failures, context, lambda: terms)
     return session, [source.root for source in sources]
 
 
@@ -228,8 +260,8 @@ def _new_welcome(key: bytes, *, single_file: bool) -> Welcome:
     )
 
 
-def _receive_hello(stream: Stream) -> tuple[Hello, Connection]:
-    """The client's first message, and the connection in the role that it leaves to this side."""
+def _receive_hello(stream: Stream, lobby: Lobby) -> tuple[Hello | None, Connection]:
+    """The client's first message, and the connection in the role that it leaves to this side; None for a lane."""
     opening = Connection(stream, ProtocolState("receiver", client=False))
     overdue = threading.Event()
 
@@ -244,6 +276,9 @@ def _receive_hello(stream: Stream) -> tuple[Hello, Connection]:
         opening.send_preamble()
         opening.receive_preamble()
         header = opening.receive()
+        if header.type is FrameType.JOIN:
+            lobby.join(bytes(opening.payload(header)), header.file, stream)
+            return None, opening
         if header.type is not FrameType.HELLO:
             raise unexpected(header)
         hello = codec.decode_hello(opening.payload(header))

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
 from parasync.config import HOPELESS_BYTES, INLINE_BYTES, Options, default_average
@@ -17,6 +18,9 @@ from parasync.reconstruction import Outcome, Reconstruction
 from parasync.tree.commit import PendingFile
 from parasync.tree.safepath import Root
 from parasync.weak_strong import TentativeSide
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class Stage(Enum):
@@ -63,6 +67,8 @@ class IncomingFile:
         self._basis_job: ChunkingJob | None = None
         self._matching: Matching | None = None
         self._target_complete = False
+        self._early: dict[int, tuple[Buffer, int]] = {}
+        self._end: bytes | None = None
         self._marked = False
         self._lock = threading.Lock()
 
@@ -74,6 +80,7 @@ class IncomingFile:
         key: FingerprintKey,
         inline: InlineChunker,
         pool: ChunkingPool,
+        eager: bool,
         grown: Callable[[IncomingFile], None],
     ) -> None:
         """Open basis and new file, and start Phase I on the basis.
@@ -82,7 +89,7 @@ class IncomingFile:
             OSError: either cannot be opened.
         """
         self._basis_fd = root.open_read(self.path)
-        basis = self._prepare_matching(self._basis_fd, os.fstat(self._basis_fd).st_size)
+        basis = self._prepare_matching(self._basis_fd, os.fstat(self._basis_fd).st_size, eager)
         self._open_target(root, self._basis_fd, key)
 
         def indexed(first: int, count: int, last: bool) -> None:
@@ -105,14 +112,14 @@ class IncomingFile:
             self._basis_job = ChunkingJob(self._basis_fd, basis.table, indexed, failed, self._options.chunking)
             pool.submit(self._basis_job)
 
-    def _prepare_matching(self, fd: int, size: int) -> BasisSide | TentativeSide:
+    def _prepare_matching(self, fd: int, size: int, eager: bool) -> BasisSide | TentativeSide:
         table = ChunkTable(self.average, size, self._options.weak_strong)
         if self._options.weak_strong:
             self.tentative = TentativeSide(table, fd, self.entry.size)
             return self.tentative
         basis = BasisSide(table)
         self._target = ChunkTable(self.average, self.entry.size)
-        self._matching = Matching(self._target, basis)
+        self._matching = Matching(self._target, basis, eager)
         return basis
 
     def open_whole(self, root: Root, key: FingerprintKey) -> None:
@@ -141,26 +148,28 @@ class IncomingFile:
 
     # -- frames: the receiving thread ----------------------------------------------------------
 
-    def add_chunks(self, payload: bytearray, count: int) -> None:
-        """A batch of the target's chunks.
+    def add_chunks(self, first: int, payload: Buffer, count: int, key: FingerprintKey) -> None:
+        """A batch of the target's chunks, from number `first`; over lanes, batches may overtake each other.
 
         Raises:
             ProtocolError: it is malformed, or does not belong here.
         """
         with self._lock:
             target = self._target
-            complete = self._target_complete
-        if target is None or complete:
-            raise ProtocolError(f"chunks of '{display(self.path)}', which is not waiting for any")
-        try:
-            added = target.extend(payload)
-        except ValueError as error:
-            raise ProtocolError(f"bad chunks of '{display(self.path)}': {error}") from None
-        if added != count:
-            raise ProtocolError(f"{added} chunks of '{display(self.path)}' where {count} were announced")
+            if target is None or self._target_complete:
+                raise ProtocolError(f"chunks of '{display(self.path)}', which is not waiting for any")
+            if first in self._early or not len(target) <= first <= target.size // (self.average // 2):
+                raise ProtocolError(f"chunks of '{display(self.path)}' from number {first}, which is not to come")
+            self._early[first] = payload, count
+            while (next_in_order := self._early.pop(len(target), None)) is not None:
+                self._extend(target, *next_in_order)
+            if self._end is not None and target.end == target.size:
+                self._finish_target(target, self._end, key)
 
-    def end(self, fingerprint: bytes, rebuilt: Reconstruction, key: FingerprintKey) -> Outcome:
+    def end(self, fingerprint: bytes, rebuilt: Reconstruction, key: FingerprintKey, in_order: bool) -> Outcome:
         """The sender's FILE_END: all chunks, or all literals of a whole file, were sent.
+
+        Without lanes they came `in_order`; else some of them may still be on their way.
 
         Raises:
             ProtocolError: chunks are missing, or do not add up to the fingerprint.
@@ -168,10 +177,25 @@ class IncomingFile:
         with self._lock:
             target = self._target
             if target is not None:
-                if target.end != target.size or target.fold(key) != fingerprint:
-                    raise ProtocolError(f"the chunks of '{display(self.path)}' do not add up to the file")
-                self._target_complete = True
+                if in_order or target.end == target.size:
+                    self._finish_target(target, fingerprint, key)
+                self._end = fingerprint
         return rebuilt.expect(fingerprint)
+
+    def _extend(self, target: ChunkTable, payload: Buffer, count: int) -> None:
+        try:
+            added = target.extend(payload)
+        except ValueError as error:
+            raise ProtocolError(f"bad chunks of '{display(self.path)}': {error}") from None
+        if added != count:
+            raise ProtocolError(f"{added} chunks of '{display(self.path)}' where {count} were announced")
+        if any(first < len(target) for first in self._early):
+            raise ProtocolError(f"chunks of '{display(self.path)}' that came before")
+
+    def _finish_target(self, target: ChunkTable, fingerprint: bytes, key: FingerprintKey) -> None:
+        if target.end != target.size or self._early or target.fold(key) != fingerprint:
+            raise ProtocolError(f"the chunks of '{display(self.path)}' do not add up to the file")
+        self._target_complete = True
 
     def mark(self) -> bool:
         """Note that the matcher has something to do here; False if that is noted already."""
@@ -230,6 +254,8 @@ class IncomingFile:
             parts = self._take_parts()
             self._target = self._matching = None
             self._target_complete = False
+            self._early.clear()
+            self._end = None
             self.stage = Stage.WAITING
         _release(*parts)
         return Attempt.NEW

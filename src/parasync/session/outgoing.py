@@ -1,30 +1,22 @@
-"""The sender's files: opened, chunked or streamed whole, and their wanted literals read."""
+"""The sender's files: opened, chunked or streamed whole."""
 
 from __future__ import annotations
 
 import os
-import struct
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
 from typing import NamedTuple
 
 from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
-from parasync.config import LITERAL_BYTES, SMALL_WHOLE, Options
+from parasync.config import SMALL_WHOLE, Options
 from parasync.errors import ProtocolError, describe_os_error, display
-from parasync.kernels import ChunkTable, FingerprintKey, LiteralReader
+from parasync.kernels import ChunkTable
 from parasync.model import Entry, Need
-from parasync.pipeline import Channel
-from parasync.session.compression import Packer
 from parasync.session.connection import Connection
 from parasync.tree.scan import Source
 from parasync.weak_strong import VerifyingSide
 from parasync.wire import codec
-from parasync.wire.messages import EXTENT_BYTES, NO_FILE, Failed, Flags, FrameType, NeedItem
-
-EXTENTS_PER_FRAME = 4096
-"""Bounds the extents of a literal frame to 64 KiB beside its data."""
+from parasync.wire.messages import NO_FILE, Failed, FrameType, NeedItem
 
 
 class Offered(NamedTuple):
@@ -47,6 +39,27 @@ class Offered(NamedTuple):
             os.close(fd)
             raise
         return fd
+
+    def read(self) -> bytes:
+        """All of it, for a small file.
+
+        Raises:
+            OSError: it cannot be opened or read.
+            ChangedError: it is not what was announced any more.
+            EOFError: it became shorter.
+        """
+        size = self.entry.size
+        fd = self.open()
+        try:
+            data = os.read(fd, size)
+            while len(data) < size:
+                more = os.read(fd, size - len(data))
+                if not more:
+                    raise EOFError
+                data += more
+        finally:
+            os.close(fd)
+        return data
 
     def check(self, fd: int) -> None:
         """Raise ChangedError unless size and time are still those announced."""
@@ -127,6 +140,11 @@ class OutgoingFile:
         with self._lock:
             return os.dup(self._fd) if self._fd >= 0 else None
 
+    def count_literal(self, length: int) -> None:
+        """`length` bytes of it were sent as literals."""
+        with self._lock:
+            self.literal_bytes += length
+
     def check(self) -> None:
         """Raise ChangedError if the file is not what was announced any more."""
         with self._lock:
@@ -183,82 +201,6 @@ class OutgoingFile:
                 self._fd = -1
             if self.verifying is not None:
                 self.verifying.close()
-
-
-class LiteralTask(NamedTuple):
-    """Extents of a file to send; `whole` means all of it, followed by its fingerprint."""
-
-    file: OutgoingFile
-    extents: bytes | bytearray
-    whole: bool
-
-    @classmethod
-    def all_of(cls, file: OutgoingFile) -> LiteralTask:
-        """The whole file."""
-        return cls(file, struct.pack("<QQ", 0, file.size), whole=True)
-
-
-class LiteralSender:
-    """Reads wanted extents into reused buffers and sends them with their absolute target offsets (ParaSync 3.3)."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        key: FingerprintKey,
-        packer: Packer,
-        span: Callable[[str], AbstractContextManager[None]],
-        failed: Callable[[OutgoingFile, Exception], None],
-        progress: Callable[[OutgoingFile, int], None],
-    ) -> None:
-        self._connection = connection
-        self._key = key
-        self._packer = packer
-        self._span = span
-        self._failed = failed
-        self._progress = progress
-
-    def run(self, tasks: Channel[LiteralTask]) -> None:
-        """Serve tasks until the channel ends; one thread each."""
-        buffer = bytearray(LITERAL_BYTES)
-        for task in tasks:
-            fd = task.file.duplicate()
-            if fd is None:
-                continue
-            try:
-                self._serve(task, fd, buffer)
-            except (OSError, EOFError, ChangedError) as error:
-                self._failed(task.file, error)
-            finally:
-                os.close(fd)
-
-    def _serve(self, task: LiteralTask, fd: int, buffer: bytearray) -> None:
-        file = task.file
-        try:
-            reader = LiteralReader(fd, task.extents, file.size, self._key if task.whole else None)
-        except ValueError as error:
-            raise ProtocolError(f"wants of '{display(file.offered.entry.path)}' are out of bounds: {error}") from None
-        view = memoryview(buffer)
-        # A want of the first attempt stays marked as that, even when the second begins meanwhile.
-        flags = Flags.RETRY if task.whole and file.again else Flags(0)
-        if not task.whole:
-            self._progress(file, -reader.total)
-        while True:
-            with self._span("read literals"):
-                extents, length = reader.fill(buffer, EXTENTS_PER_FRAME)
-            if not length:
-                break
-            with self._span("compress"):
-                packed = self._packer.pack(view[:length])
-            data, marks = (view[:length], flags) if packed is None else (packed, flags | Flags.ZSTD)
-            count = len(extents) // EXTENT_BYTES
-            send = partial(
-                self._connection.send, FrameType.LITERAL, extents, data, file=file.index, count=count, flags=marks
-            )
-            self._packer.send(send, len(data), self._connection.stream)
-            self._progress(file, length)
-        if task.whole:
-            file.check()
-            self._connection.send(FrameType.FILE_END, reader.fingerprint(), file=file.index, flags=flags)
 
 
 def send_failure(connection: Connection, failed: Failed, index: int = NO_FILE) -> None:

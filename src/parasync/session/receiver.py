@@ -2,8 +2,8 @@
 
 Threads, and what each waits for:
 
-- `receive` is the only reader of the connection; it waits for free literal buffers and for writers, which
-  wait for the disk only. It never waits for a send.
+- `receive` is the only reader of the first connection, and each lane has one; they wait for free literal
+  buffers and for writers, which wait for the disk only. They never wait for a send.
 - `plan` compares entries with the tree here and answers with needs.
 - the chunking pool indexes the bases of files in flight.
 - `match` turns chunks into copies and wants.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from parasync.chunking import ChunkingPool
 from parasync.config import (
     COPY_WORKERS,
-    FAST_LINK_SECONDS,
+    DISTANT_SECONDS,
     INLINE_BYTES,
     LITERAL_BUFFERS,
     LITERAL_BYTES,
@@ -37,8 +37,9 @@ from parasync.session.connection import Connection, send_spans, unexpected
 from parasync.session.context import Context
 from parasync.session.flight import Flight
 from parasync.session.incoming import IncomingFile
+from parasync.session.lanes import Lane, Lanes
 from parasync.session.ledger import Ledger
-from parasync.session.outgoing import EXTENTS_PER_FRAME
+from parasync.session.literals import EXTENTS_PER_FRAME
 from parasync.session.planner import Planner
 from parasync.session.tokens import TokenSender
 from parasync.tree.destination import Destination
@@ -46,6 +47,7 @@ from parasync.wire import codec
 from parasync.wire.messages import (
     COPY_BYTES,
     EXTENT_BYTES,
+    FIRST_BYTES,
     MAX_BATCH,
     NO_FILE,
     Finish,
@@ -73,12 +75,14 @@ class Receiver:
 
     def __init__(
         self,
-        connection: Connection,
+        lanes: Lanes,
         key: FingerprintKey,
         context: Context,
         handshake: Callable[[], Destination],
     ) -> None:
-        self._connection = connection
+        self._lanes = lanes
+        self._connection = lanes.main
+        self._monitor = context.monitor
         self._key = key
         self._options = context.options
         self._tracer = context.tracer
@@ -112,6 +116,8 @@ class Receiver:
         finally:
             if flight is not None:
                 flight.close()
+            sent, received = self._lanes.close()
+            self._monitor.add(bytes_sent=sent, bytes_received=received)
         if self._account is None:
             raise ProtocolError("the session ended before everything was committed")
         return self._account
@@ -125,16 +131,19 @@ class Receiver:
         self._scope.spawn(self._plan, planner, name="plan")
         self._scope.spawn(self._match, name="match")
         self._scope.spawn(self._finish, name="finish")
+        if self._lanes.expected:
+            self._lanes.start(self._scope, self._receive_lane)
         handlers: dict[FrameType, Callable[[Header], None]] = {
             FrameType.ENTRIES: self._on_entries,
             FrameType.ENTRIES_END: self._on_entries_end,
             FrameType.SMALL: self._on_small,
-            FrameType.CHUNKS: self._on_chunks,
+            FrameType.CHUNKS: partial(self._on_chunks, self._connection),
             FrameType.WEAK: self._on_weak,
             FrameType.COPIES: self._on_copies,
-            FrameType.LITERAL: self._on_literal,
+            FrameType.LITERAL: partial(self._on_literal, self._connection),
             FrameType.FILE_END: self._on_file_end,
             FrameType.FILE_FAILED: self._on_file_failed,
+            FrameType.LANE_LOST: self._on_lane_lost,
             FrameType.TRACE: self._on_trace,
         }
         self._announced = 0
@@ -146,6 +155,23 @@ class Receiver:
         for part in (self._grown, self._copies, self._literals, self._basis, self._tokens):
             if part is not None:
                 part.close()
+
+    def _receive_lane(self, lane: Lane) -> None:
+        handlers = {
+            FrameType.CHUNKS: partial(self._on_chunks, lane.connection),
+            FrameType.LITERAL: partial(self._on_literal, lane.connection),
+        }
+
+        def handle() -> None:
+            header = lane.connection.receive()
+            if header.type not in handlers:
+                raise unexpected(header)
+            handlers[header.type](header)
+
+        self._scope.spawn(self._lanes.receive, lane, handle, name=f"lane {lane.number}")
+
+    def _on_lane_lost(self, header: Header) -> None:
+        self._lanes.give_up(header.file)
 
     def _on_entries(self, header: Header) -> None:
         entries = codec.decode_entries(self._connection.payload(header))
@@ -169,10 +195,11 @@ class Receiver:
         files = [(self._flight.claim_small(item.index), item) for item in small]
         self._literals.submit(partial(self._store_small, files), header.length)
 
-    def _on_chunks(self, header: Header) -> None:
-        payload = self._connection.payload(header)
+    def _on_chunks(self, connection: Connection, header: Header) -> None:
+        payload = memoryview(connection.payload(header))
+        first = int.from_bytes(payload[:FIRST_BYTES], "little")
         if (file := self._flight.current(header)) is not None:
-            file.add_chunks(payload, header.count)
+            file.add_chunks(first, payload[FIRST_BYTES:], header.count, self._key)
             self._poke(file)
 
     def _on_weak(self, header: Header) -> None:
@@ -195,13 +222,17 @@ class Receiver:
         for part in _parts(copies, COPIES_PER_TASK * COPY_BYTES):
             self._copies.submit(partial(self._write_copies, file, rebuilt, part), len(part))
 
-    def _on_literal(self, header: Header) -> None:
+    def _on_literal(self, connection: Connection, header: Header) -> None:
         head = header.count * EXTENT_BYTES
         if header.length > LITERAL_FRAME or head > header.length:
             raise ProtocolError(f"a literal frame of {header.length} bytes with {header.count} extents")
         buffer = self._buffers.take()
         view = memoryview(buffer)[: header.length]
-        self._connection.payload_into(view)
+        try:
+            connection.payload_into(view)
+        except BaseException:
+            self._buffers.give_back(buffer)
+            raise
         file = self._flight.current(header)
         rebuilt = self._rebuilt(file) if file is not None else None
         if file is None or rebuilt is None:
@@ -218,7 +249,7 @@ class Receiver:
         rebuilt = self._rebuilt(file)
         if rebuilt is None:
             return
-        outcome = file.end(fingerprint, rebuilt, self._key)
+        outcome = file.end(fingerprint, rebuilt, self._key, in_order=not self._lanes.expected)
         self._poke(file)
         if outcome is not Outcome.PENDING:
             # Committing waits for the disk, so a writer does it.
@@ -277,7 +308,7 @@ class Receiver:
                 answer = file.match()
             if answer is None or rebuilt is None:
                 continue
-            if not file.wanted and file.hopeless() and self._connection.stream.round_trip < FAST_LINK_SECONDS:
+            if not file.wanted and file.hopeless() and self._connection.stream.round_trip < DISTANT_SECONDS:
                 self._flight.try_whole(file, rebuilt)
                 continue
             file.wanted = file.wanted or bool(answer.wants)
@@ -346,6 +377,7 @@ class Receiver:
         self._ledger.wait(self._scope)
         self._planner.finish_directories()
         self._account = self._ledger.account()
+        self._lanes.settle()
         if self._tells_spans:
             send_spans(self._connection, self._tracer)
         self._connection.send(FrameType.FINISH, codec.encode_finish(self._account))

@@ -6,12 +6,11 @@ Threads, and what each waits for:
 - `receive` is the only reader of the connection; it hands on and never waits for a send.
 - `feed` opens needed files in order; waits for a place in the window of files in flight.
 - the chunking pool streams chunks as they become final.
-- `literals` reads and sends what is wanted.
+- `literals` reads and sends what is wanted; so does a thread for each lane.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,6 +22,8 @@ from parasync.config import (
     ENTRY_BATCH,
     FILES_IN_FLIGHT,
     INLINE_BYTES,
+    LANE_PIECE_BYTES,
+    LITERAL_BYTES,
     SMALL_BATCH_BYTES,
     SMALL_BATCH_FILES,
     SMALL_WHOLE,
@@ -32,22 +33,15 @@ from parasync.kernels import ChunkTable, fingerprint_key
 from parasync.model import Failure, Kind, Need
 from parasync.pipeline import Channel, Scope, Window
 from parasync.session.compression import LinkRate, Packer
-from parasync.session.connection import Connection, send_spans, unexpected
+from parasync.session.connection import send_spans, unexpected
 from parasync.session.context import Context, Terms
-from parasync.session.outgoing import (
-    ChangedError,
-    LiteralSender,
-    LiteralTask,
-    Needed,
-    Offered,
-    OutgoingFile,
-    failure_of,
-    send_failure,
-)
+from parasync.session.lanes import Lane, Lanes
+from parasync.session.literals import LiteralQueue, LiteralSender, LiteralTask
+from parasync.session.outgoing import ChangedError, Needed, Offered, OutgoingFile, failure_of, send_failure
 from parasync.session.verifying import Verifier
 from parasync.tree.scan import SKIPPED, Source, scan
 from parasync.wire import codec
-from parasync.wire.messages import Failed, Finish, Flags, FrameType, Header, NeedItem, SmallFile
+from parasync.wire.messages import FIRST_BYTES, Failed, Finish, Flags, FrameType, Header, NeedItem, SmallFile
 
 FIRST_ENTRY_BATCH = 64
 """The first batch is small, so that the receiver starts early; later ones double up to ENTRY_BATCH."""
@@ -63,13 +57,14 @@ class Sender:
 
     def __init__(
         self,
-        connection: Connection,
+        lanes: Lanes,
         sources: Sequence[Source],
         failures: Sequence[Failure],
         context: Context,
         handshake: Callable[[], Terms],
     ) -> None:
-        self._connection = connection
+        self._lanes = lanes
+        self._connection = lanes.main
         self._sources = sources
         self._failures = failures
         self._options = context.options
@@ -104,6 +99,8 @@ class Sender:
         finally:
             for file in list(self._files.values()):
                 file.close()
+            sent, received = self._lanes.close()
+            self._monitor.add(bytes_sent=sent, bytes_received=received)
         if self._finish is None:
             raise ProtocolError("the session ended without the receiver's account")
         return self._finish
@@ -160,6 +157,7 @@ class Sender:
             FrameType.TOKENS: self._on_tokens,
             FrameType.FILES_DONE: self._on_files_done,
             FrameType.FILE_FAILED: self._on_file_failed,
+            FrameType.LANE_LOST: self._on_lane_lost,
             FrameType.TRACE: self._on_trace,
         }
         while (header := self._connection.receive()).type is not FrameType.FINISH:
@@ -167,6 +165,7 @@ class Sender:
                 raise unexpected(header)
             handlers[header.type](header)
         self._finish = codec.decode_finish(self._connection.payload(header))
+        self._lanes.end()
         if self._tells_spans:
             send_spans(self._connection, self._tracer)
         self._connection.send(FrameType.BYE)
@@ -181,18 +180,31 @@ class Sender:
     def _start_content(self, terms: Terms) -> None:
         self._key = key = fingerprint_key(terms.key)
         self._in_flight = Window(self._scope, min(FILES_IN_FLIGHT, terms.files_in_flight))
-        link = LinkRate(self._connection.stream.round_trip)
-        level = self._options.compression if terms.zstd else COMPRESS_NOTHING
-        self._packer = Packer(link, level)
+        self._link = LinkRate(self._connection.stream.round_trip)
+        self._level = self._options.compression if terms.zstd else COMPRESS_NOTHING
+        self._packer = Packer(self._link, self._level)
         self._inline = InlineChunker(key, self._options.chunking)
         self._pool = ChunkingPool(self._scope, key, self._options.workers, name="target")
-        literals = LiteralSender(
-            self._connection, key, Packer(link, level), self._scope.span, self._fail, self._on_literals
-        )
+        self._pieces = LiteralQueue(self._literals, key, self._fail, self._on_literals)
         if self._options.weak_strong:
             self._verifier = Verifier(self._scope, self._connection, self._literals, self._options.workers, self._fail)
         self._scope.spawn(self._feed, name="feed")
-        self._scope.spawn(literals.run, self._literals, name="literals")
+        self._send_literals(None)
+        if self._lanes.expected:
+            self._lanes.start(self._scope, self._send_literals)
+            self._scope.spawn(self._lanes.keep_alive, self._scope, name="lanes")
+
+    def _send_literals(self, lane: Lane | None) -> None:
+        packer = Packer(self._link, self._level)
+        sender = LiteralSender(
+            self._pieces, self._lanes, lane, packer, self._scope.span, self._on_literals, self._literals.put
+        )
+        name = "literals" if lane is None else f"literals {lane.number}"
+        self._scope.spawn(sender.run, LANE_PIECE_BYTES if self._lanes.expected else LITERAL_BYTES, name=name)
+
+    def _on_lane_lost(self, header: Header) -> None:
+        for redo in self._lanes.not_received(header.file, header.count):
+            redo()
 
     def _on_needs(self, header: Header) -> None:
         items = codec.decode_needs(self._connection.payload(header))
@@ -302,16 +314,7 @@ class Sender:
         size = needed.offered.entry.size
         if size > SMALL_WHOLE:
             raise ProtocolError(f"entry {needed.number} is too large to be compared as a small file")
-        fd = needed.offered.open()
-        try:
-            data = os.read(fd, size)
-            while len(data) < size:
-                more = os.read(fd, size - len(data))
-                if not more:
-                    raise EOFError
-                data += more
-        finally:
-            os.close(fd)
+        data = needed.offered.read()
         fingerprint = self._key.fingerprint(data)
         same = needed.item.need is Need.COMPARE and fingerprint == needed.item.fingerprint
         with self._lock:
@@ -325,7 +328,7 @@ class Sender:
         packed = self._packer.pack(payload)
         data, flags = (payload, Flags(0)) if packed is None else (packed, Flags.ZSTD)
         send = partial(self._connection.send, FrameType.SMALL, data, count=len(batch), flags=flags)
-        self._packer.send(send, len(data), self._connection.stream)
+        self._packer.send(send, len(data), self._lanes)
 
     def _start_file(self, needed: Needed) -> None:
         self._in_flight.acquire()
@@ -351,11 +354,9 @@ class Sender:
     def _send_chunks(self, file: OutgoingFile, table: ChunkTable, first: int, count: int, last: bool) -> None:
         if self._verifier is not None:
             self._verifier.announce(file, first, count)
-            first += count
-            count = 0
-        for start in range(first, first + count, CHUNKS_PER_FRAME):
-            part = min(CHUNKS_PER_FRAME, first + count - start)
-            self._connection.send(FrameType.CHUNKS, table.encode(start, part), file=file.index, count=part)
+        else:
+            for start in range(first, first + count, CHUNKS_PER_FRAME):
+                self._send_part(file, table, start, min(CHUNKS_PER_FRAME, first + count - start))
         self._monitor.advance(table.end - file.announced)
         file.announced = table.end
         if last:
@@ -366,11 +367,17 @@ class Sender:
                 return
             self._connection.send(FrameType.FILE_END, table.fold(self._key), file=file.index)
 
+    def _send_part(self, file: OutgoingFile, table: ChunkTable, first: int, count: int) -> None:
+        head = first.to_bytes(FIRST_BYTES, "little")
+        # Again not on the thread that hears of the loss, since that one must never wait for a send.
+        redo = partial(self._scope.spawn, self._send_part, file, table, first, count, name="chunks")
+        self._lanes.send(redo, FrameType.CHUNKS, head, table.encode(first, count), file=file.index, count=count)
+
     def _on_literals(self, file: OutgoingFile, length: int) -> None:
         """`length` bytes of literals were sent; negative: that many announced as chunks turned out to be wanted."""
         self._monitor.advance(length)
         if length > 0:
-            file.literal_bytes += length
+            file.count_literal(length)
             self._monitor.add(bytes_literal=length)
 
     def _fail(self, file: OutgoingFile, error: Exception) -> None:

@@ -10,7 +10,8 @@ from parasync.errors import ProtocolError, display
 from parasync.pipeline import Channel, Scope
 from parasync.reconstruction import WriterPool
 from parasync.session.connection import Connection, unexpected
-from parasync.session.outgoing import LiteralTask, OutgoingFile
+from parasync.session.literals import LiteralTask
+from parasync.session.outgoing import OutgoingFile
 from parasync.weak_strong import EXTENT_BYTES, Commands, VerifyingSide
 from parasync.wire import batches
 from parasync.wire.messages import COPY_BYTES, MAX_BATCH, WEAK_BYTES, FrameType, Header
@@ -94,7 +95,7 @@ class Verifier:
 
     def _want(self, file: OutgoingFile, side: VerifyingSide, literals: bytes) -> None:
         try:
-            self._literals.put(LiteralTask(file, literals, whole=False))
+            self._literals.put(LiteralTask(file, literals))
         except ValueError:
             if not side.closed:
                 raise

@@ -172,7 +172,7 @@ class SocketStream:
     @property
     def backlog(self) -> int:
         unsent = bytearray(4)
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # a closed one has none
             fcntl.ioctl(self._socket.fileno(), _SIOCOUTQNSD, unsent)
         return int.from_bytes(unsent, sys.byteorder)
 

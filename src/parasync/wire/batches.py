@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from parasync.errors import ProtocolError
-from parasync.wire.messages import COPY_BYTES, MARK_BYTES, TOKEN_BYTES
+from parasync.wire.messages import COPY_BYTES, MARK_BYTES, STRONG_TOKEN_BYTES
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -25,7 +25,7 @@ def decode_tokens(payload: Buffer) -> tuple[int, bytes]:
     Raises:
         ProtocolError: it is not a mark and whole tokens.
     """
-    return _split(payload, TOKEN_BYTES, "tokens")
+    return _split(payload, STRONG_TOKEN_BYTES, "tokens")
 
 
 def decode_copies(payload: Buffer) -> tuple[int, bytes]:

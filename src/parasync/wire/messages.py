@@ -16,6 +16,7 @@ from parasync.config import (
     MAX_AVERAGE,
     MAX_COMPRESS_LEVEL,
     MAX_FRAME,
+    MAX_LANES,
     MAX_PATH,
     MIB,
     TOKENS_IN_FLIGHT,
@@ -34,13 +35,16 @@ EXTENT_BYTES = 16
 """[limit.extent] Offset and length, each u64 LE."""
 COPY_BYTES = 24
 """[limit.copy] Target offset, basis offset and length, each u64 LE."""
-TOKEN_BYTES = 48
-"""[limit.token] Weak checksum u32, length u32, basis offset u64, strong checksum."""
+STRONG_TOKEN_BYTES = 48
+"""[limit.strong_token] Weak checksum u32, length u32, basis offset u64, strong checksum."""
 MAX_TOKENS = TOKENS_IN_FLIGHT
 """[limit.tokens] Tokens of a file that the sender has not answered."""
 WEAK_BYTES = 4
 MARK_BYTES = 4
 INDEX_BYTES = 4
+FIRST_BYTES = 4
+TOKEN_BYTES = 16
+"""[limit.token]"""
 
 NO_FILE = 0xFFFF_FFFF
 """[limit.no_file] As a file index: no entry of this session. Indices, and so the number of entries, stay below it."""
@@ -73,7 +77,7 @@ class FrameType(IntEnum):
     ENTRIES_END = 4  # [frame.entries_end] sender -> receiver: there are `count` entries
     NEEDS = 5  # [frame.needs] receiver -> sender: answers entries `file` to `file + count`
     SMALL = 6  # [frame.small] sender -> receiver: `count` small files
-    CHUNKS = 7  # [frame.chunks] sender -> receiver: the next `count` chunks of `file`
+    CHUNKS = 7  # [frame.chunks] sender -> receiver: the number of the first, then `count` chunks of `file`
     WANTS = 8  # [frame.wants] receiver -> sender: `count` extents of `file`
     LITERAL = 9  # [frame.literal] sender -> receiver: `count` extents of `file`, then their bytes
     FILE_END = 10  # [frame.file_end] sender -> receiver: the fingerprint of `file`
@@ -84,9 +88,11 @@ class FrameType(IntEnum):
     KEEPALIVE = 15  # [frame.keepalive] either way
     ERROR = 16  # [frame.error] either way: Error
     TRACE = 17  # [frame.trace] server -> client: what it did when
-    WEAK = 18  # [frame.weak] sender -> receiver: `count` weak checksums of `file`
-    TOKENS = 19  # [frame.tokens] receiver -> sender: `count` tokens of `file`; [tokens.resolved]
-    COPIES = 20  # [frame.copies] sender -> receiver: `count` copies of `file`; [copies.verified]
+    JOIN = 18  # [frame.join] client -> server, first on a further connection: it is lane `file` of a session
+    LANE_LOST = 19  # [frame.lane_lost] either way: lane `file` is lost; from the receiver: after `count` frames
+    WEAK = 20  # [frame.weak] sender -> receiver: `count` weak checksums of `file`
+    TOKENS = 21  # [frame.tokens] receiver -> sender: `count` tokens of `file`; [tokens.resolved]
+    COPIES = 22  # [frame.copies] sender -> receiver: `count` copies of `file`; [copies.verified]
 
 
 ZSTD = "zstd"
@@ -126,6 +132,7 @@ class Rule(NamedTuple):
 
 
 _INDEXED = (0, NO_FILE - 1)
+_LANE = (1, MAX_LANES)  # [limit.lanes]
 _BATCH = (1, MAX_BATCH)
 _MOST = (1, MAX_FRAME)
 _SHORTEST_ENTRY = 7
@@ -141,7 +148,7 @@ RULES: dict[int, Rule] = {
     FrameType.ENTRIES_END: Rule((0, NO_FILE)),
     FrameType.NEEDS: Rule((0, MAX_BATCH), _MOST, file=_INDEXED),
     FrameType.SMALL: Rule(_BATCH, _MOST, flags=Flags.ZSTD),
-    FrameType.CHUNKS: Rule(_BATCH, each=_CHUNK_BYTES, file=_INDEXED),
+    FrameType.CHUNKS: Rule(_BATCH, (FIRST_BYTES, FIRST_BYTES), _CHUNK_BYTES, _INDEXED),
     FrameType.WANTS: Rule(_BATCH, each=_EXTENTS, file=_INDEXED),
     FrameType.LITERAL: Rule(_BATCH, _MOST, _EXTENTS, _INDEXED, Flags.ZSTD | Flags.RETRY),
     FrameType.FILE_END: Rule(fixed=(FINGERPRINT_BYTES, FINGERPRINT_BYTES), file=_INDEXED, flags=Flags.RETRY),
@@ -152,8 +159,10 @@ RULES: dict[int, Rule] = {
     FrameType.KEEPALIVE: Rule(),
     FrameType.ERROR: Rule(fixed=(1, MAX_REPORT)),
     FrameType.TRACE: Rule(_BATCH, _MOST),
+    FrameType.JOIN: Rule(fixed=(TOKEN_BYTES, TOKEN_BYTES), file=_LANE),
+    FrameType.LANE_LOST: Rule((0, NO_FILE), file=_LANE),
     FrameType.WEAK: Rule(_BATCH, each=(WEAK_BYTES, WEAK_BYTES), file=_INDEXED),
-    FrameType.TOKENS: Rule((0, MAX_BATCH), _MARK, (TOKEN_BYTES, TOKEN_BYTES), _INDEXED),
+    FrameType.TOKENS: Rule((0, MAX_BATCH), _MARK, (STRONG_TOKEN_BYTES, STRONG_TOKEN_BYTES), _INDEXED),
     FrameType.COPIES: Rule((0, MAX_BATCH), _MARK, (COPY_BYTES, COPY_BYTES), _INDEXED),
 }
 """Every frame type is here."""
@@ -168,6 +177,7 @@ Compression = Annotated[int, Meta(ge=COMPRESS_AUTOMATICALLY, le=MAX_COMPRESS_LEV
 Average = Annotated[int, Meta(ge=0, le=MAX_AVERAGE)]
 Key = Annotated[bytes, Meta(max_length=KEY_BYTES)]
 Fingerprint = Annotated[bytes, Meta(min_length=FINGERPRINT_BYTES, max_length=FINGERPRINT_BYTES)]
+Token = Annotated[bytes, Meta(max_length=TOKEN_BYTES)]
 Features = Annotated[list[Word], Meta(max_length=MAX_FEATURES)]
 FrameLimit = Annotated[int, Meta(ge=MAX_FRAME, lt=1 << 31)]  # [limit.frame]
 FilesLimit = Annotated[int, Meta(ge=1, le=MAX_BATCH)]
@@ -192,6 +202,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     matching: Word = MATCHING_FINGERPRINT  # [hello.matching]
     trace: bool = False  # [hello.trace] the server is to send its spans before FINISH or BYE
     key: Key = b""  # [hello.key] pull: the session's key
+    token: Token = b""  # [hello.token] by which further connections join this session
     software: Word = ""  # [hello.software]
     max_frame: FrameLimit = MAX_FRAME  # [hello.max_frame]
     files_in_flight: FilesLimit = FILES_IN_FLIGHT  # [hello.files_in_flight]

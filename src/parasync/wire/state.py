@@ -37,7 +37,11 @@ def _stay(phase: Phase, *types: FrameType) -> dict[FrameType, Phase]:
     return dict.fromkeys(types, phase)
 
 
-_CONTENT_FRAMES = (T.SMALL, T.CHUNKS, T.WEAK, T.COPIES, T.LITERAL, T.FILE_END, T.FILE_FAILED, T.KEEPALIVE)
+_CONTENT_FRAMES = (
+    *(T.SMALL, T.CHUNKS, T.WEAK, T.COPIES, T.LITERAL),
+    *(T.FILE_END, T.FILE_FAILED, T.LANE_LOST, T.KEEPALIVE),
+)
+_ANSWERS = (T.NEEDS, T.WANTS, T.TOKENS, T.FILES_DONE, T.FILE_FAILED, T.LANE_LOST, T.TRACE, T.KEEPALIVE)
 
 _SENDER: _Table = {
     Phase.LISTING: {
@@ -57,7 +61,7 @@ _SENDER: _Table = {
 
 _RECEIVER: _Table = {
     Phase.ANSWERING: {
-        **_stay(Phase.ANSWERING, T.NEEDS, T.WANTS, T.TOKENS, T.FILES_DONE, T.FILE_FAILED, T.TRACE, T.KEEPALIVE),
+        **_stay(Phase.ANSWERING, *_ANSWERS),
         T.FINISH: Phase.FINISHED,
         T.ERROR: Phase.CLOSED,
     },
@@ -85,6 +89,8 @@ def _table(role: Role, client: bool) -> _Table:
     after_greeting = Phase.LISTING if role == "sender" else Phase.ANSWERING
     greeting = T.HELLO if client else T.WELCOME
     start = {greeting: after_greeting, T.ERROR: Phase.CLOSED}
+    if client:
+        start[T.JOIN] = Phase.CLOSED  # what follows is of the session that is joined
     return {Phase.GREETING: start, **(_SENDER if role == "sender" else _RECEIVER)}
 
 

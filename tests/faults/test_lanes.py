@@ -1,0 +1,303 @@
+"""Lanes: content over several connections, any of which may be refused, late, or lost on the way."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from parasync import api
+from parasync.config import DISTANT_STREAMS, MATCHINGS, Options
+from parasync.errors import ConnectionLostError, ParaSyncError, ProtocolError, UsageError
+from parasync.kernels import ChunkTable, fingerprint_key
+from parasync.model import Entry, Kind, Monitor, Need
+from parasync.server import Module
+from parasync.session.connection import Connection
+from parasync.session.lanes import Lane, Lanes, Lobby
+from parasync.transport.memory import memory_pair
+from parasync.transport.stream import Stream
+from parasync.transport.tcp import SocketStream, connect
+from parasync.wire import codec
+from parasync.wire.messages import TOKEN_BYTES, FrameType, NeedItem
+from parasync.wire.state import ProtocolState
+from support import ScriptedPeer, hello, leftovers, serving
+
+OLD = random.Random(1).randbytes(30_000_000)
+NEW = b"".join(
+    random.Random(start).randbytes(300_000) + OLD[start : start + 1_000_000] for start in range(0, len(OLD), 1_000_000)
+)
+TOKEN = bytes(range(TOKEN_BYTES))
+
+
+class Fragile:
+    """A stream that loses its connection after so many bytes were sent, or received, over it."""
+
+    def __init__(self, stream: Stream, sends: int, receives: int) -> None:
+        self._stream = stream
+        self._sends = sends
+        self._receives = receives
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "idle_timeout":
+            self._stream.idle_timeout = value  # type: ignore[assignment]
+        else:
+            super().__setattr__(name, value)
+
+    def send(self, *buffers: bytes) -> None:
+        if self._stream.bytes_sent >= self._sends:
+            self._stream.abort()
+        self._stream.send(*buffers)
+
+    def receive_into(self, view: memoryview) -> None:
+        if self._stream.bytes_received >= self._receives:
+            self._stream.abort()
+        self._stream.receive_into(view)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "there").mkdir()
+    with serving(Module("m", os.fsencode(tmp_path / "there"), read_only=False)) as url:
+        yield f"{url}/m"
+
+
+def connecting(monkeypatch: pytest.MonkeyPatch, *, sends: int = 1 << 62, receives: int = 1 << 62) -> list[SocketStream]:
+    """The client's connections, in order; all but the first are fragile."""
+    made: list[SocketStream] = []
+
+    def fragile(host: str, port: int, timeout: float) -> Stream:
+        made.append(connect(host, port, timeout))
+        return made[-1] if len(made) == 1 else Fragile(made[-1], sends, receives)  # type: ignore[return-value]
+
+    monkeypatch.setattr(api, "connect", fragile)
+    return made
+
+
+@pytest.mark.parametrize("pull", [False, True])
+@pytest.mark.parametrize("basis", [OLD, b""])
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_content_goes_over_all_lanes(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pull: bool, basis: bytes, matching: str
+) -> None:
+    made = connecting(monkeypatch)
+    (tmp_path / "there/file").write_bytes(NEW if pull else basis)
+    (tmp_path / "here").write_bytes(basis if pull else NEW)
+    ends = (f"{server}/file", tmp_path / "here") if pull else (tmp_path / "here", f"{server}/file")
+    monitor = Monitor()
+    report = api.sync(*ends, Options(streams=4, compression=0, ignore_times=True, matching=matching), monitor)
+    assert report.status == "ok"
+    assert (tmp_path / "there/file").read_bytes() == (tmp_path / "here").read_bytes() == NEW
+    assert len(made) == 4
+    moved = [one.bytes_received if pull else one.bytes_sent for one in made]
+    # How much goes over which is the machine's affair; a lane that only joined moved some 50 bytes.
+    assert sum(moved[1:]) > 100_000
+    assert sum(moved) == (report.totals.bytes_received if pull else report.totals.bytes_sent)
+    assert report.totals.bytes_literal + report.totals.bytes_copied == len(NEW)
+    if basis:
+        assert report.totals.bytes_literal < len(NEW) // 2
+
+
+@pytest.mark.parametrize("limit", [0, 1000, 300_000, 1_500_000])
+@pytest.mark.parametrize("pull", [False, True])
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_lost_lanes_do_not_lose_the_session(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pull: bool, limit: int, matching: str
+) -> None:
+    connecting(monkeypatch, sends=limit, receives=limit)
+    (tmp_path / "there/file").write_bytes(NEW if pull else OLD)
+    (tmp_path / "here").write_bytes(OLD if pull else NEW)
+    ends = (f"{server}/file", tmp_path / "here") if pull else (tmp_path / "here", f"{server}/file")
+    report = api.sync(*ends, Options(streams=4, compression=0, ignore_times=True, matching=matching))
+    assert report.status == "ok"
+    assert (tmp_path / "there/file").read_bytes() == (tmp_path / "here").read_bytes() == NEW
+    assert report.totals.bytes_literal + report.totals.bytes_copied == len(NEW)
+    assert leftovers(tmp_path) == []
+
+
+def test_lanes_that_cannot_be_opened_are_done_without(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[SocketStream] = []
+
+    def once(host: str, port: int, timeout: float) -> Stream:
+        if made:
+            raise ConnectionLostError("no more")
+        made.append(connect(host, port, timeout))
+        return made[0]
+
+    monkeypatch.setattr(api, "connect", once)
+    (tmp_path / "here").write_bytes(NEW)
+    assert api.sync(tmp_path / "here", f"{server}/file", Options(streams=16)).status == "ok"
+    assert (tmp_path / "there/file").read_bytes() == NEW
+
+
+def test_a_near_host_gets_one_connection(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = connecting(monkeypatch)
+    (tmp_path / "here").write_bytes(NEW)
+    api.sync(tmp_path / "here", f"{server}/file")
+    assert len(made) == 1
+
+
+def test_a_distant_host_gets_several(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = connecting(monkeypatch)
+    monkeypatch.setattr(SocketStream, "round_trip", 0.05)
+    (tmp_path / "here").write_bytes(NEW)
+    assert api.sync(tmp_path / "here", f"{server}/file").status == "ok"
+    assert len(made) == DISTANT_STREAMS
+
+
+@pytest.mark.parametrize("streams", [-1, 17])
+def test_numbers_that_cannot_be(streams: int) -> None:
+    with pytest.raises(UsageError, match="--streams"):
+        Options(streams=streams)
+
+
+def test_ssh_has_one_connection(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="parasync:// only"):
+        api.sync(__file__, "host:x", Options(streams=2, rsh="false"))
+
+
+# -- hostile peers ------------------------------------------------------------------------------
+
+
+Greeting = Callable[[], ScriptedPeer]
+
+
+@pytest.fixture
+def greeted(server: str) -> Iterator[Greeting]:
+    """Makes clients that have greeted the server."""
+    host, _, port = server.removeprefix("parasync://").partition("/")[0].rpartition(":")
+    with ExitStack() as stack:
+
+        def connected() -> ScriptedPeer:
+            peer = ScriptedPeer(connect(host, int(port), 10.0))
+            stack.callback(peer.stream.close)
+            peer.stream.idle_timeout = 10.0
+            peer.greet()
+            return peer
+
+        yield connected
+
+
+def test_who_does_not_know_the_token_joins_nothing(greeted: Greeting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parasync.session.lanes.HANDSHAKE_SECONDS", 0.1)
+    session, stranger = greeted(), greeted()
+    session.say(FrameType.HELLO, hello(push=True, token=TOKEN))
+    session.hear(FrameType.WELCOME)
+    stranger.say(FrameType.JOIN, bytes(TOKEN_BYTES), file=1)
+    _, report = stranger.hear(FrameType.ERROR)
+    assert codec.decode_error(report).code == "start"
+    for number, code in ((1, None), (1, "start")):  # the second time it is taken
+        joining = greeted()
+        joining.say(FrameType.JOIN, TOKEN, file=number)
+        if code is not None:
+            _, report = joining.hear(FrameType.ERROR)
+            assert codec.decode_error(report).code == code
+
+
+def push_chunks(peer: ScriptedPeer, *batches: tuple[int, int]) -> str:
+    """Push 100 chunks in these batches (first, count), the last of the file missing; the error's text, or none."""
+    data = NEW[: 101 * 8192]
+    peer.say(FrameType.HELLO, hello(push=True, token=os.urandom(TOKEN_BYTES)))
+    _, payload = peer.hear(FrameType.WELCOME)
+    key = fingerprint_key(codec.decode_welcome(payload).key)
+    entry = Entry(b"file", Kind.FILE, len(data), 10**18, 0o644)
+    peer.say(FrameType.ENTRIES, codec.encode_entries([entry]), count=1)
+    peer.hear(FrameType.NEEDS)
+    table = ChunkTable(8192, len(data))
+    pieces = [data[start : start + 8192] for start in range(0, len(data), 8192)]
+    table.extend((8192).to_bytes(2, "little") * 101 + b"".join(map(key.fingerprint, pieces)))
+    for first, count in batches:
+        peer.say(FrameType.CHUNKS, first.to_bytes(4, "little") + table.encode(first, count), count=count)
+    peer.say(FrameType.KEEPALIVE)
+    peer.stream.idle_timeout = 1.0
+    try:
+        _, report = peer.hear(FrameType.ERROR)
+    except ParaSyncError:
+        return ""
+    finally:
+        peer.stream.abort()
+    return codec.decode_error(report).text
+
+
+def test_batches_of_chunks_may_overtake_each_other_but_not_overlap(greeted: Greeting, tmp_path: Path) -> None:
+    (tmp_path / "there/file").write_bytes(OLD)
+    assert push_chunks(greeted(), (50, 50), (10, 40), (0, 10)) == ""
+    assert "not to come" in push_chunks(greeted(), (0, 10), (5, 10))
+    assert "not to come" in push_chunks(greeted(), (50, 10), (50, 10))
+    assert "came before" in push_chunks(greeted(), (5, 10), (0, 10))
+    assert (tmp_path / "there/file").read_bytes() == OLD
+
+
+def test_a_receiver_cannot_claim_frames_that_were_never_sent(tmp_path: Path) -> None:
+    near, _ = memory_pair()
+    lanes = Lanes(Connection(near, ProtocolState("sender", client=True)), TOKEN)
+    other, _ = memory_pair()
+    assert lanes.attach(1, other)
+    with pytest.raises(ProtocolError, match="1 frames of lane 1"):
+        lanes.not_received(1, 1)
+    assert lanes.not_received(2, 5) == []  # a lane that never came
+
+
+def test_frames_that_the_peer_did_not_get_are_done_again() -> None:
+    again: list[int] = []
+    near, far = memory_pair()
+    peer = ScriptedPeer(far)
+    lane = Lane(1, Connection(near, ready_state()))
+    for number in range(5):
+        assert lane.send(partial(again.append, number), FrameType.LITERAL, bytes(16), b"x", file=0, count=1)
+    peer.hear(FrameType.LITERAL)
+    for redo in lane.not_received(2):
+        redo()
+    assert again == [2, 3, 4]
+    assert not lane.send(partial(again.append, 5), FrameType.LITERAL, bytes(16), b"x", file=0, count=1)
+    assert lane.not_received(0) == []
+
+
+def ready_state() -> ProtocolState:
+    state = ProtocolState("sender", client=True)
+    state.on_send(FrameType.HELLO)
+    return state
+
+
+def test_the_lobby_lets_in_who_comes_before_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    lobby = Lobby()
+    near, _ = memory_pair()
+    other, _ = memory_pair()
+    lanes = Lanes(Connection(near, ready_state()), TOKEN)
+    joining = threading.Thread(target=lobby.join, args=(TOKEN, 3, other))
+    joining.start()
+    lobby.host(TOKEN, lanes)
+    joining.join(10)
+    assert not joining.is_alive()
+    assert not lanes.attach(3, other)  # that number is taken
+    with pytest.raises(ProtocolError, match="token"):
+        lobby.host(TOKEN, lanes)
+    lobby.forget(TOKEN, lanes)
+    lobby.host(TOKEN, lanes)
+
+
+def test_a_lane_that_the_sender_gives_up_is_told_even_if_it_never_came(greeted: Greeting, tmp_path: Path) -> None:
+    (tmp_path / "there/file").write_bytes(OLD)
+    peer = greeted()
+    peer.say(FrameType.HELLO, hello(push=True, token=TOKEN))
+    peer.hear(FrameType.WELCOME)
+    peer.say(FrameType.ENTRIES, codec.encode_entries([Entry(b"file", Kind.FILE, len(NEW), 10**18, 0o644)]), count=1)
+    _, payload = peer.hear(FrameType.NEEDS)
+    assert codec.decode_needs(payload) == [NeedItem(0, Need.DELTA, 8192)]
+    peer.say(FrameType.LANE_LOST, file=7)
+    header, _ = peer.hear(FrameType.LANE_LOST)
+    assert (header.file, header.count) == (7, 0)
+    joining = greeted()
+    joining.say(FrameType.JOIN, TOKEN, file=7)
+    _, report = joining.hear(FrameType.ERROR)
+    assert codec.decode_error(report).code == "start"
