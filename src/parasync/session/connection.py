@@ -80,17 +80,27 @@ class Connection:
 
         Raises:
             PeerGone: the transport failed; the receiving thread will say why.
+            Cancelled: another thread is telling the peer why this side gives up.
             ProtocolError: the protocol does not allow this frame now (a fault of this side).
         """
         length = sum(memoryview(part).nbytes for part in payload)
         thread = threading.get_ident()
         with self._tracer.span(f"send {kind.name.lower()}"):
-            self._state.on_send(kind)
+            self._allow(kind)
             self._underway[thread] = length
             try:
                 self._send([codec.encode_header(kind, flags, file, count, length), *payload])
             finally:
                 del self._underway[thread]
+
+    def _allow(self, kind: FrameType) -> None:
+        try:
+            self._state.on_send(kind)
+        except ProtocolError:
+            if self._state.gave_up:
+                # No error of this thread: as one it would end the session before the peer has heard of the first.
+                raise Cancelled from None
+            raise
 
     def join(self, number: int, token: bytes) -> None:
         """Say that this is lane `number` of the session with this token: the first frame of a lane, and the only one

@@ -94,6 +94,9 @@ class LiteralQueue:
                 try:
                     return self._cut(work, buffer)
                 except (OSError, EOFError, ChangedError) as error:
+                    work = self._work  # perhaps one that was begun meanwhile
+                    if work is None:
+                        raise
                     self._end(work)
                     failure = error
             # Telling the peer may take long, and is not for those who wait for a piece.

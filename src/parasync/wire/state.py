@@ -127,6 +127,11 @@ class ProtocolState:
         self._received = _Direction(peer, not client, "the peer sent")
         self._lock = threading.Lock()
 
+    @property
+    def gave_up(self) -> bool:
+        """Whether this side sent ERROR: nothing of it follows."""
+        return FrameType.ERROR in self._sent.seen
+
     def on_send(self, kind: FrameType) -> None:
         """A frame of this type is about to be sent.
 
