@@ -4,6 +4,8 @@
 #include <string>
 #include <system_error>
 
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace parasync {
@@ -35,6 +37,23 @@ void write_at(int fd, std::span<const std::uint8_t> data, std::uint64_t offset) 
         if (put == 0) throw std::system_error(EIO, std::generic_category());
         data = data.subspan(static_cast<std::size_t>(put));
         offset += static_cast<std::uint64_t>(put);
+    }
+}
+
+bool clone_at(int target_fd, std::uint64_t target_offset, int basis_fd, std::uint64_t basis_offset,
+              std::uint64_t length) {
+    file_clone_range range{};
+    range.src_fd = basis_fd;
+    range.src_offset = basis_offset;
+    range.src_length = length;
+    range.dest_offset = target_offset;
+    for (;;) {
+        if (::ioctl(target_fd, FICLONERANGE, &range) == 0) return true;
+        if (errno == EINTR) continue;
+        if (errno == ENOSPC || errno == EDQUOT || errno == EIO) {
+            throw std::system_error(errno, std::generic_category());
+        }
+        return false;  // another file system, one that cannot, a basis that ends here: copying will do, or will tell
     }
 }
 

@@ -1,6 +1,7 @@
 #include "parasync/target_writer.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -15,6 +16,25 @@ namespace {
 // Large enough that system calls do not matter, small enough that a block read or received is still in the
 // second-level cache when it is fingerprinted and written.
 constexpr std::size_t kBlock = 128 << 10;
+
+// What file systems that clone take as a block; one with larger ones refuses, and is not asked again.
+constexpr std::uint64_t kCloneUnit = 4096;
+// Shorter ranges are copied sooner than cloned.
+constexpr std::uint64_t kLeastClone = 64 << 10;
+// Shorter runs of zeros are written: a hole has to be a block at least, and costs an extent.
+constexpr std::size_t kLeastHole = 4096;
+
+// The part of a copy that is whole blocks of both files; of no length if these lie differently.
+Copy whole_blocks(const Copy& copy) {
+    const std::uint64_t head = (kCloneUnit - copy.target_offset % kCloneUnit) % kCloneUnit;
+    const bool alike = copy.target_offset % kCloneUnit == copy.basis_offset % kCloneUnit;
+    const std::uint64_t length = alike && copy.length > head ? (copy.length - head) / kCloneUnit * kCloneUnit : 0;
+    return {copy.target_offset + head, copy.basis_offset + head, length};
+}
+
+bool all_zero(std::span<const std::uint8_t> data) {
+    return data[0] == 0 && std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0;
+}
 
 // One block per thread, kept: fresh pages for every call would cost more than the copy.
 std::span<std::uint8_t> scratch() {
@@ -82,6 +102,11 @@ std::uint64_t TargetWriter::copy(int basis_fd, std::span<const Copy> copies) {
     check_copies(copies, size_);
     const std::span<std::uint8_t> block = scratch();
     Written written;
+    std::vector<Copy> rest;
+    if (clones_) {
+        rest = clone(basis_fd, copies, written);
+        copies = rest;
+    }
     CopyCursor cursor(copies);
     while (!cursor.done()) {
         // Gather from anywhere in the basis what is contiguous in the target.
@@ -116,13 +141,57 @@ std::uint64_t TargetWriter::literal(std::span<const Extent> extents, std::span<c
     return written.bytes;
 }
 
+// Clones what can be, and returns what is left to copy.
+std::vector<Copy> TargetWriter::clone(int basis_fd, std::span<const Copy> copies, Written& written) {
+    std::vector<Copy> rest;
+    for (const Copy& copy : copies) {
+        const Copy blocks = whole_blocks(copy);
+        if (blocks.length < kLeastClone || !clone_blocks(basis_fd, blocks)) {
+            rest.push_back(copy);
+            continue;
+        }
+        read_back(blocks, written);
+        const std::uint64_t head = blocks.target_offset - copy.target_offset;
+        const std::uint64_t tail = head + blocks.length;
+        if (head != 0) rest.push_back({copy.target_offset, copy.basis_offset, head});
+        if (tail != copy.length) {
+            rest.push_back({copy.target_offset + tail, copy.basis_offset + tail, copy.length - tail});
+        }
+    }
+    return rest;
+}
+
+bool TargetWriter::clone_blocks(int basis_fd, const Copy& blocks) {
+    if (!clones_) return false;
+    const std::scoped_lock lock(writing_);
+    const bool done = clone_at(fd_, blocks.target_offset, basis_fd, blocks.basis_offset, blocks.length);
+    if (!done) clones_ = false;
+    return done;
+}
+
+void TargetWriter::read_back(const Copy& cloned, Written& written) const {
+    const std::span<std::uint8_t> block = scratch();
+    for (std::uint64_t done = 0; done < cloned.length;) {
+        const std::span part = block.first(std::min<std::uint64_t>(block.size(), cloned.length - done));
+        read_at(fd_, part, cloned.target_offset + done);
+        count(part, cloned.target_offset + done, written);
+        done += part.size();
+    }
+}
+
 void TargetWriter::write(std::span<const std::uint8_t> data, std::uint64_t offset, Written& written) const {
-    const Fingerprint placed = key_.shift(key_.fingerprint(data.data(), data.size()), size_ - offset - data.size());
-    {
+    Written one;
+    count(data, offset, one);
+    if (data.size() < kLeastHole || !all_zero(data)) {
         const std::scoped_lock lock(writing_);
         write_at(fd_, data, offset);
     }
-    written.sum ^= placed;
+    written.sum ^= one.sum;
+    written.bytes += one.bytes;
+}
+
+void TargetWriter::count(std::span<const std::uint8_t> data, std::uint64_t offset, Written& written) const {
+    written.sum ^= key_.shift(key_.fingerprint(data.data(), data.size()), size_ - offset - data.size());
     written.bytes += data.size();
 }
 

@@ -83,6 +83,7 @@ def test_any_order_and_grouping_gives_the_file(
     if data.draw(st.booleans()):
         data.draw(st.randoms(use_true_random=False)).shuffle(operations)
     with file_with() as fd:
+        os.ftruncate(fd, len(target))
         writer = TargetWriter(fd, len(target), KEY)
         reported = 0
         while operations:
@@ -293,6 +294,19 @@ class TestFailures:
                 TargetWriter(fd, 1000, KEY).copy(directory, pack([(0, 0, 9)]))
         finally:
             os.close(directory)
+
+
+def test_zeros_become_holes(basis: int) -> None:
+    size = 40 << 20
+    with file_with() as fd, file_with(bytes(20 << 20)) as zeros:
+        os.ftruncate(fd, size)
+        writer = TargetWriter(fd, size, KEY)
+        writer.copy(zeros, pack([(0, 0, 20 << 20)]))
+        writer.literal(pack([(20 << 20, (20 << 20) - 4096)]), bytes((20 << 20) - 4096))
+        writer.copy(basis, pack([(size - 4096, 0, 4096)]))
+        assert content(fd) == bytes(size - 4096) + BASIS[:4096]
+        assert writer.fingerprint() == KEY.fingerprint(content(fd))
+        assert os.fstat(fd).st_blocks * 512 < 1 << 20
 
 
 def test_nothing_to_do_is_no_error(basis: int) -> None:

@@ -1,10 +1,12 @@
 // The receiver's side of reconstruction (ParaSync 3.3): copies and literals at absolute offsets, verified as written.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <span>
+#include <vector>
 
 #include "parasync/extent.hpp"
 #include "parasync/fingerprint.hpp"
@@ -12,7 +14,9 @@
 namespace parasync {
 
 // Any number of threads may write at once. What is fingerprinted is the very memory that is written, so the sum over
-// a finished file says that each byte was written once and right.
+// a finished file says that each byte was written once and right. Blocks of zeros are not written: the target must be
+// new, and have its size, so that they are holes. Copies share the basis's storage where the file system can; what is
+// fingerprinted then is what the target reads.
 class TargetWriter {
 public:
     // Throws std::invalid_argument if no file has `size` bytes.
@@ -39,7 +43,11 @@ private:
         Fingerprint sum;
     };
 
+    std::vector<Copy> clone(int basis_fd, std::span<const Copy> copies, Written& written);
+    bool clone_blocks(int basis_fd, const Copy& blocks);
+    void read_back(const Copy& cloned, Written& written) const;
     void write(std::span<const std::uint8_t> data, std::uint64_t offset, Written& written) const;
+    void count(std::span<const std::uint8_t> data, std::uint64_t offset, Written& written) const;
     void add(const Written& written);
 
     const int fd_;
@@ -48,6 +56,7 @@ private:
     // A file system lets one writer into a file at a time, and who waits for that spins: a fifth of the receiver's CPU
     // time with three writers. Here the others sleep, and read and fingerprint meanwhile.
     mutable std::mutex writing_;
+    std::atomic<bool> clones_ = true;  // until the file system refused once
     mutable std::mutex mutex_;
     Written total_;
 };
