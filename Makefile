@@ -11,7 +11,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test native-test arm-test lint format build bench docs clean
+.PHONY: help demo test native-test arm-test lint format build bench paper docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ build: $(BUILT) ## compile the native core and install ParaSync in .venv, in pla
 
 bench: $(BUILT) ## measure every phase and whole syncs
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+paper: $(BUILT) ## repeat the paper's evaluation on this machine; ARGS="--size small" in a few minutes
+	@$(BIN)/python -m benchmarks.paper $(ARGS)
 
 docs: ## check that every link in the documentation leads somewhere
 	@$(PYTHON) tools/check_links.py

@@ -10,6 +10,7 @@ MODULES = {
     "chunking": "benchmarks.chunking.command",
     "index": "benchmarks.index",
     "endtoend": "benchmarks.endtoend",
+    "paper": "benchmarks.paper.command",
     "show": "benchmarks.show",
     "machine": "benchmarks.machine",
     "datasets": "benchmarks.lab.datasets",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from mmap import mmap
 from typing import Any, NamedTuple
 
+from benchmarks.chunking.overlap import merge_while_scanning
 from benchmarks.chunking.subject import Input, Outcome, Subject
 from benchmarks.errors import BenchmarkError
 from benchmarks.lab.system import run
@@ -28,7 +28,7 @@ class Phases(NamedTuple):
     record_bytes: int
 
 
-def phases(data: bytes, segment_bytes: int = SEGMENT_BYTES) -> Phases:
+def phases(data: bytes | mmap, segment_bytes: int = SEGMENT_BYTES) -> Phases:
     """Phase I in one thread, its two stages timed apart (ParaSync 3.1)."""
     table = ChunkTable(DEFAULT_AVERAGE, len(data))
     merger = Merger(KEY, table)
@@ -46,27 +46,18 @@ def phases(data: bytes, segment_bytes: int = SEGMENT_BYTES) -> Phases:
     return Phases(scan, merge, Outcome(len(table), merger.forced), records)
 
 
-def chunk_in_memory(data: bytes, threads: int, segment_bytes: int = SEGMENT_BYTES) -> Outcome:
+def chunk_in_memory(data: bytes | mmap, threads: int, segment_bytes: int = SEGMENT_BYTES) -> Outcome:
     """Phase I: `threads` scan segments, the caller merges them in file order."""
     if threads == 1:
         return phases(data, segment_bytes).outcome
     table = ChunkTable(DEFAULT_AVERAGE, len(data))
     merger = Merger(KEY, table)
-    free = [Segment(segment_bytes) for _ in range(threads + 2)]
-    scanning: deque[Future[Segment]] = deque()
 
     def scan(segment: Segment, offset: int) -> Segment:
         segment.scan_buffer(KEY, DEFAULT_AVERAGE, data, offset, min(segment_bytes, len(data) - offset))
         return segment
 
-    with ThreadPoolExecutor(threads) as pool:
-        for offset in range(0, len(data), segment_bytes):
-            if not free:
-                free.append(scanning.popleft().result())
-                merger.merge(free[-1])
-            scanning.append(pool.submit(scan, free.pop(), offset))
-        for scanned in scanning:
-            merger.merge(scanned.result())
+    merge_while_scanning(scan, merger, len(data), threads, segment_bytes)
     return Outcome(len(table), merger.forced)
 
 

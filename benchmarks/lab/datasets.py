@@ -45,7 +45,16 @@ def command() -> None:
 @click.option("--force", is_flag=True, help="Build again what is there.")
 def build(directory: Path, size: str, only: str | None, force: bool) -> None:
     """Build DIRECTORY/SIZE/NAME/{old,new} and DIRECTORY/SIZE/manifest.json."""
-    names = parse_sets(only)
+    build_missing(directory, size, *parse_sets(only), force=force)
+
+
+def build_missing(directory: Path, size: str, *names: str, force: bool = False) -> None:
+    """Build what is not there yet of these sets.
+
+    Raises:
+        BenchmarkError: one cannot be built.
+    """
+    parse_sets(",".join(names))
     builder = Builder(directory, size)
     for name in names:
         manifest = load(builder.out)
