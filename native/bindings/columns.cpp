@@ -97,8 +97,6 @@ void bind_matcher(nb::module_& module) {
              [](ChunkMatcher& matcher) { return record_bytes(unlocked([&] { return matcher.rematch(); })); })
         .def("take_wants",
              [](ChunkMatcher& matcher) { return record_bytes(unlocked([&] { return matcher.take_wants(); })); })
-        .def("take_edits",
-             [](ChunkMatcher& matcher) { return record_bytes(unlocked([&] { return matcher.take_edits(); })); })
         .def_prop_ro("missing", &ChunkMatcher::missing)
         .def_prop_ro("matched_bytes", &ChunkMatcher::matched_bytes);
 }

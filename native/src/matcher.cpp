@@ -23,12 +23,7 @@ std::vector<Copy> ChunkMatcher::match(std::uint64_t first, std::uint64_t count) 
 
 std::vector<Copy> ChunkMatcher::rematch() {
     std::vector<Copy> copies;
-    std::vector<std::uint32_t> before = std::exchange(edits_, {});
-    const auto middle = static_cast<std::ptrdiff_t>(before.size());
-    before.insert(before.end(), missing_.begin(), missing_.end());
-    std::ranges::inplace_merge(before, before.begin() + middle);
-    missing_.clear();
-    flank_.reset();
+    const std::vector<std::uint32_t> before = std::exchange(missing_, {});
     for (std::size_t done = 0; done < before.size(); done += kGroup) {
         look_up(std::span(before).subspan(done, std::min(kGroup, before.size() - done)), copies);
     }
@@ -57,7 +52,7 @@ void ChunkMatcher::look_up(std::span<const std::uint32_t> numbers, std::vector<C
             if (follow(wanted[k], basis_count, copies)) {
                 ahead_ = kLeastAhead;
             } else if (found[k] == BasisIndex::kNone) {
-                miss(wanted[k]);
+                missing_.push_back(wanted[k]);
             } else {
                 hit(wanted[k], found[k], copies);
             }
@@ -77,13 +72,6 @@ bool ChunkMatcher::follow(std::uint32_t number, std::uint64_t basis_count, std::
 
 void ChunkMatcher::hit(std::uint32_t number, std::uint32_t basis_number, std::vector<Copy>& copies) {
     last_ = Hit{number, basis_number};
-    if (flank_ && !missing_.empty() && missing_.back() + 1 == number && number > flank_->target + 1 &&
-        basis_number > flank_->basis) {
-        const auto edit = missing_.end() - static_cast<std::ptrdiff_t>(number - flank_->target - 1);
-        edits_.insert(edits_.end(), edit, missing_.end());
-        missing_.erase(edit, missing_.end());
-    }
-    flank_ = last_;
     const Copy copy{target_.offset(number), index_->table().offset(basis_number), target_.length(number)};
     matched_bytes_ += copy.length;
     if (!copies.empty()) {
@@ -98,36 +86,18 @@ void ChunkMatcher::hit(std::uint32_t number, std::uint32_t basis_number, std::ve
     copies.push_back(copy);
 }
 
-void ChunkMatcher::miss(std::uint32_t number) {
-    const bool follows = flank_ && (number == flank_->target + 1 || (!missing_.empty() && missing_.back() + 1 == number));
-    if (!follows) flank_.reset();
-    missing_.push_back(number);
-}
-
 std::vector<Extent> ChunkMatcher::take_wants() {
-    std::vector<std::uint32_t> numbers = std::exchange(edits_, {});
-    const auto middle = static_cast<std::ptrdiff_t>(numbers.size());
-    numbers.insert(numbers.end(), missing_.begin(), missing_.end());
-    std::ranges::inplace_merge(numbers, numbers.begin() + middle);
-    missing_.clear();
-    flank_.reset();
-    return extents(numbers);
-}
-
-std::vector<Extent> ChunkMatcher::take_edits() { return extents(std::exchange(edits_, {})); }
-
-std::vector<Extent> ChunkMatcher::extents(const std::vector<std::uint32_t>& numbers) const {
-    std::vector<Extent> joined;
-    for (const std::uint32_t number : numbers) {
+    std::vector<Extent> wants;
+    for (const std::uint32_t number : std::exchange(missing_, {})) {
         const std::uint64_t offset = target_.offset(number);
         const std::uint64_t length = target_.length(number);
-        if (!joined.empty() && joined.back().offset + joined.back().length == offset) {
-            joined.back().length += length;
+        if (!wants.empty() && wants.back().offset + wants.back().length == offset) {
+            wants.back().length += length;
         } else {
-            joined.push_back({offset, length});
+            wants.push_back({offset, length});
         }
     }
-    return joined;
+    return wants;
 }
 
 }  // namespace parasync

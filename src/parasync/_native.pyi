@@ -196,9 +196,6 @@ class ChunkMatcher:
     def take_wants(self) -> bytes:
         """The kept misses as extents of the target, neighbours joined; forgets them."""
 
-    def take_edits(self) -> bytes:
-        """Those kept misses that lie between two hits in the same order in the basis; forgets them."""
-
     @property
     def missing(self) -> int:
         """Kept misses, in chunks."""

@@ -11,8 +11,6 @@ from functools import partial
 from parasync.config import (
     COMPRESS_NOTHING,
     CONNECT_SECONDS,
-    DISTANT_SECONDS,
-    DISTANT_STREAMS,
     LANE_CONNECT_SECONDS,
     Options,
 )
@@ -202,8 +200,7 @@ def _connect(location: Location, context: Context) -> Link:
     stream = connect(location.host, location.port, min(CONNECT_SECONDS, options.timeout))
     stream.idle_timeout = options.timeout
     context.monitor.emit("connected")
-    streams = options.streams or (DISTANT_STREAMS if stream.round_trip >= DISTANT_SECONDS else 1)
-    return Link(stream, streams - 1, partial(connect, location.host, location.port, LANE_CONNECT_SECONDS))
+    return Link(stream, options.streams - 1, partial(connect, location.host, location.port, LANE_CONNECT_SECONDS))
 
 
 def _close(stream: Stream, monitor: Monitor) -> None:

@@ -81,8 +81,6 @@ below it whole data costs less than a hopeless search."""
 
 MAX_LANES = 15
 """Connections of a session beside the first."""
-DISTANT_STREAMS = 8
-"""Connections of a session over a distant link, unless the user says otherwise."""
 LANE_PIECE_BYTES = 256 * KIB
 """Piece of literal data per frame where there are lanes: small enough that they share what is wanted evenly."""
 LANE_CONNECT_SECONDS = 2.0
@@ -156,7 +154,7 @@ class Options:
     timeout: float = STALL_SECONDS
     compression: int = COMPRESS_AUTOMATICALLY
     average: int = 0
-    streams: int = 0
+    streams: int = 1
     rsh: str = REMOTE_SHELL
     remote_path: str = REMOTE_COMMAND
     chunking: str = CHUNKING_DEFAULT
@@ -165,8 +163,8 @@ class Options:
     def __post_init__(self) -> None:
         if not 0 <= self.threads <= 256:
             raise UsageError(f"--threads {self.threads} is out of range: use 1 to 256, or 0 for one per core")
-        if not 0 <= self.streams <= MAX_LANES + 1:
-            raise UsageError(f"--streams {self.streams} is out of range: use 1 to {MAX_LANES + 1}, or 0 to adapt it")
+        if not 1 <= self.streams <= MAX_LANES + 1:
+            raise UsageError(f"--streams {self.streams} is out of range: use 1 to {MAX_LANES + 1}")
         if not COMPRESS_AUTOMATICALLY <= self.compression <= MAX_COMPRESS_LEVEL:
             raise UsageError(
                 f"compression level {self.compression} is out of range: use 1 to {MAX_COMPRESS_LEVEL}, 0 for none, "

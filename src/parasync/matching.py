@@ -10,8 +10,7 @@ exchange:
    hits become copies, which never cross the network.
 3. Misses are looked up again as the index grows. Once the basis is fully
    indexed they become wants, streamed back batch by batch, while later target
-   batches are still to come. On a distant link those between two matches that
-   follow each other in the basis, too, are taken for edits and wanted at once.
+   batches are still to come.
 
 Nothing here blocks, reads or sends: the session drives it. An interruption
 leaves nothing behind.
@@ -67,15 +66,10 @@ class BasisSide:
 
 
 class Matching:
-    """Matches one target with one basis. One owner; `step` is called whenever either side has grown.
+    """Matches one target with one basis. One owner; `step` is called whenever either side has grown."""
 
-    `eager` wants edits before the basis is indexed: on a distant link, where
-    that time would be lost, and a little that moved and is sent in vain is not.
-    """
-
-    def __init__(self, target: ChunkTable, basis: BasisSide, eager: bool = False) -> None:
+    def __init__(self, target: ChunkTable, basis: BasisSide) -> None:
         self._target = target
-        self._eager = eager
         self._basis = basis
         self._matcher = ChunkMatcher(target, basis.index, COPY_BYTES)
         self._seen = 0
@@ -103,9 +97,5 @@ class Matching:
         if target_chunks > self._seen:
             copies += self._matcher.match(self._seen, target_chunks - self._seen)
             self._seen = target_chunks
-        wants = b""
-        if basis_complete:
-            wants = self._matcher.take_wants()
-        elif self._eager:
-            wants = self._matcher.take_edits()
+        wants = self._matcher.take_wants() if basis_complete and self._matcher.missing else b""
         return Answer(copies, wants, target_complete and basis_complete)

@@ -68,8 +68,6 @@ def test_copies_and_wants_partition_the_target(old: list[int], new: list[int], l
     matcher = ChunkMatcher(target, index, limit)
     indexed = given_to_match = 0
     covered: list[int] = []
-    early: list[int] = []
-    takes_edits = data.draw(st.booleans())
     while indexed < len(old) or given_to_match < len(new):
         if indexed == len(old) or (given_to_match < len(new) and data.draw(st.booleans())):
             count = data.draw(st.integers(1, len(new) - given_to_match))
@@ -85,17 +83,12 @@ def test_copies_and_wants_partition_the_target(old: list[int], new: list[int], l
         assert not set(now) & set(covered)
         covered += now
         missing = set(range(given_to_match)) - set(covered)
-        assert not {new[i] for i in missing - set(early)} & set(old[:indexed])
-        assert matcher.missing == len(missing) - len(early)
+        assert not {new[i] for i in missing} & set(old[:indexed])
+        assert matcher.missing == len(missing)
         assert matcher.matched_bytes == sum(new_plan.rows[i][0] for i in covered)
-        if takes_edits:
-            edits = check_wants(matcher.take_edits(), new_plan)
-            assert not {new[i] for i in edits} & set(old[:indexed])
-            early += edits
     wanted = check_wants(matcher.take_wants(), new_plan)
-    assert sorted(covered + early + wanted) == list(range(len(new)))
-    assert {new[i] for i in wanted + early} >= set(new) - set(old)
-    assert not {new[i] for i in wanted} & set(old)
+    assert sorted(covered + wanted) == list(range(len(new)))
+    assert {new[i] for i in wanted} == set(new) - set(old)
     assert matcher.missing == 0
     assert matcher.take_wants() == b""
 
@@ -109,48 +102,6 @@ def test_a_file_equal_to_its_basis_is_one_copy(new: list[int]) -> None:
     # From a fresh start the first chunk is found where it first occurs, which is at 0, and all others follow it.
     matcher = ChunkMatcher(table_of(rows(new)), index, LIMIT)
     assert copies(matcher.match(0, len(new))) == ([(0, 0, table.size)] if new else [])
-
-
-def test_an_edit_is_what_lies_between_neighbours_in_the_basis() -> None:
-    def find_edits(old: list[int], new: list[int]) -> tuple[list[int], list[int]]:
-        plan = Plan(rows(new))
-        index = BasisIndex(basis := table_of(rows(old)))
-        index.insert(0, len(basis))
-        matcher = ChunkMatcher(table_of(plan.rows), index, LIMIT)
-        matcher.match(0, len(new))
-        missing = matcher.missing
-        edits = check_wants(matcher.take_edits(), plan)
-        assert matcher.missing == missing - len(edits)
-        return edits, check_wants(matcher.take_wants(), plan)
-
-    assert find_edits([1, 2, 3, 4], [1, 8, 9, 4]) == ([1, 2], [])
-    assert find_edits([1, 4], [1, 8, 4, 9]) == ([1], [3])  # what is behind the last hit may be behind it there, too
-    assert find_edits([1, 4], [8, 1, 4]) == ([], [0])
-    assert find_edits([4, 1], [1, 8, 4]) == ([], [1])  # the two are not in the same order there
-
-
-def test_edits_are_found_as_the_basis_grows() -> None:
-    """Twenty chunks, every fifth of them new, matched before and after the basis is indexed up to the twelfth."""
-    old = list(range(100, 120))
-    new = [one if one % 5 else one + 1000 for one in old]
-    plan = Plan(rows(new))
-    basis = ChunkTable(AVERAGE, Plan(rows(old)).starts[-1])
-    index = BasisIndex(basis)
-    matcher = ChunkMatcher(table_of(plan.rows), index, LIMIT)
-    matcher.match(0, 9)
-    assert matcher.take_edits() == b""
-    basis.extend(wire(AVERAGE, rows(old[:12])))
-    index.insert(0, 12)
-    matcher.rematch()
-    assert check_wants(matcher.take_edits(), plan) == [5]
-    matcher.match(9, 11)
-    assert check_wants(matcher.take_edits(), plan) == [10]
-    basis.extend(wire(AVERAGE, rows(old[12:])))
-    index.insert(12, 8)
-    matcher.rematch()
-    assert check_wants(matcher.take_edits(), plan) == [15]
-    assert check_wants(matcher.take_wants(), plan) == [0]
-    assert matcher.missing == 0
 
 
 def test_copies_end_at_the_limit() -> None:

@@ -7,6 +7,7 @@ thread. With absolute ones copies are applied by one thread while another writes
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -145,6 +146,7 @@ def receive_delta(structure: Structure, target_fd: int, basis_fd: int, size: int
     Raises:
         ValueError: they did not cover the target.
     """
+    os.ftruncate(target_fd, size)
     writer = TargetWriter(target_fd, size, KEY)
     if structure.absolute:
         _receive_absolute(writer, basis_fd, link)

@@ -27,11 +27,8 @@ public:
     std::vector<Copy> rematch();
     // The kept misses, neighbours joined; forgets them.
     std::vector<Extent> take_wants();
-    // Those of them that are edits, joined; forgets these. An edit lies between two hits that are in the same order in
-    // the basis: what the basis has between them is indexed, and if the edit were there, it would have been found.
-    std::vector<Extent> take_edits();
 
-    std::uint64_t missing() const { return missing_.size() + edits_.size(); }
+    std::uint64_t missing() const { return missing_.size(); }
     std::uint64_t matched_bytes() const { return matched_bytes_; }
 
 private:
@@ -46,17 +43,13 @@ private:
     void look_up(std::span<const std::uint32_t> numbers, std::vector<Copy>& copies);
     bool follow(std::uint32_t number, std::uint64_t basis_count, std::vector<Copy>& copies);
     void hit(std::uint32_t number, std::uint32_t basis_number, std::vector<Copy>& copies);
-    void miss(std::uint32_t number);
-    std::vector<Extent> extents(const std::vector<std::uint32_t>& numbers) const;
 
     const ChunkTable& target_;
     const BasisIndex* const index_;
     const std::uint64_t copy_limit_;
     std::size_t ahead_ = kLeastAhead;  // chunks to look up together
     std::vector<std::uint32_t> missing_;
-    std::vector<std::uint32_t> edits_;
     std::optional<Hit> last_;
-    std::optional<Hit> flank_;  // the hit before the misses at the end of missing_, if these all follow it
     std::uint64_t matched_bytes_ = 0;
 };
 

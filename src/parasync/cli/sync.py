@@ -101,9 +101,9 @@ SRC/ what is in it. A local name with a colon is given as ./a:b.
 @click.option(
     "--streams",
     type=int,
-    default=0,
+    default=1,
     metavar="N",
-    help="Connections for content, parasync:// only; 0: one, or 8 to a distant host.",
+    help="Connections that share the content, up to 16; parasync:// only.",
 )
 @click.option(
     "--chunking",

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from parasync.chunking import ChunkingPool, InlineChunker
-from parasync.config import DISTANT_SECONDS, FILES_IN_FLIGHT, Options
+from parasync.config import FILES_IN_FLIGHT, Options
 from parasync.errors import FileError, ProtocolError, describe_os_error
 from parasync.kernels import FingerprintKey
 from parasync.model import Need
@@ -229,8 +229,7 @@ class Flight:
         with self._admission:
             while (file := self._next_waiting()) is not None:
                 try:
-                    eager = self._connection.stream.round_trip >= DISTANT_SECONDS
-                    file.open_delta(self._root(), self._key, self._inline, self._basis, eager, self._poke)
+                    file.open_delta(self._root(), self._key, self._inline, self._basis, self._poke)
                 except OSError as error:
                     with self._lock:
                         self._open -= 1

@@ -80,7 +80,6 @@ class IncomingFile:
         key: FingerprintKey,
         inline: InlineChunker,
         pool: ChunkingPool,
-        eager: bool,
         grown: Callable[[IncomingFile], None],
     ) -> None:
         """Open basis and new file, and start Phase I on the basis.
@@ -89,7 +88,7 @@ class IncomingFile:
             OSError: either cannot be opened.
         """
         self._basis_fd = root.open_read(self.path)
-        basis = self._prepare_matching(self._basis_fd, os.fstat(self._basis_fd).st_size, eager)
+        basis = self._prepare_matching(self._basis_fd, os.fstat(self._basis_fd).st_size)
         self._open_target(root, self._basis_fd, key)
 
         def indexed(first: int, count: int, last: bool) -> None:
@@ -112,14 +111,14 @@ class IncomingFile:
             self._basis_job = ChunkingJob(self._basis_fd, basis.table, indexed, failed, self._options.chunking)
             pool.submit(self._basis_job)
 
-    def _prepare_matching(self, fd: int, size: int, eager: bool) -> BasisSide | TentativeSide:
+    def _prepare_matching(self, fd: int, size: int) -> BasisSide | TentativeSide:
         table = ChunkTable(self.average, size, self._options.weak_strong)
         if self._options.weak_strong:
             self.tentative = TentativeSide(table, fd, self.entry.size)
             return self.tentative
         basis = BasisSide(table)
         self._target = ChunkTable(self.average, self.entry.size)
-        self._matching = Matching(self._target, basis, eager)
+        self._matching = Matching(self._target, basis)
         return basis
 
     def open_whole(self, root: Root, key: FingerprintKey) -> None:
