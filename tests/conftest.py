@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from native_support import KERNELS
 from parasync import kernels
+
+
+def pytest_configure() -> None:
+    # A shell that runs the tests in the background ignores SIGINT in them, and so in every program that they start;
+    # those honour that, as under nohup, and the tests that interrupt them would wait for ever.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
