@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from parasync.transport.stream import Stream
 
 Redo = Callable[[], None]
-"""Has one frame sent again; called on the receiving thread, so it only queues."""
+"""Has one frame sent again; it may wait for the send, so it is not for the receiving thread."""
 
 
 class Lane:
@@ -224,6 +224,11 @@ class Lanes:
             lane = self._lanes.get(number)
         return lane.not_received(received) if lane is not None else []
 
+    def send_again(self, frames: list[Redo]) -> None:
+        """Send these; one thread for all of them, since the peer says how many they are."""
+        for redo in frames:
+            redo()
+
     @property
     def bytes_sent(self) -> int:
         return self.main.stream.bytes_sent + sum(lane.connection.stream.bytes_sent for lane in self._alive())
@@ -277,11 +282,12 @@ class Lanes:
     def give_up(self, number: int) -> None:
         """The sender cannot use lane `number`; its receiving thread, if there is one, tells what it got."""
         with self._lock:
+            told = number in self._gone
             self._gone.add(number)
             lane, scope = self._lanes.get(number), self._scope
         if lane is not None:
             lane.connection.stream.abort()
-        elif scope is not None:  # it never came
+        elif scope is not None and not told:  # it never came
             scope.spawn(partial(self.main.send, FrameType.LANE_LOST, file=number), name=f"lane{number}")
 
 

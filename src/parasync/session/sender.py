@@ -203,8 +203,7 @@ class Sender:
         self._scope.spawn(sender.run, LANE_PIECE_BYTES if self._lanes.expected else LITERAL_BYTES, name=name)
 
     def _on_lane_lost(self, header: Header) -> None:
-        for redo in self._lanes.not_received(header.file, header.count):
-            redo()
+        self._scope.spawn(self._lanes.send_again, self._lanes.not_received(header.file, header.count), name="again")
 
     def _on_needs(self, header: Header) -> None:
         items = codec.decode_needs(self._connection.payload(header))
@@ -369,8 +368,7 @@ class Sender:
 
     def _send_part(self, file: OutgoingFile, table: ChunkTable, first: int, count: int) -> None:
         head = first.to_bytes(FIRST_BYTES, "little")
-        # Again not on the thread that hears of the loss, since that one must never wait for a send.
-        redo = partial(self._scope.spawn, self._send_part, file, table, first, count, name="chunks")
+        redo = partial(self._send_part, file, table, first, count)
         self._lanes.send(redo, FrameType.CHUNKS, head, table.encode(first, count), file=file.index, count=count)
 
     def _on_literals(self, file: OutgoingFile, length: int) -> None:
