@@ -22,7 +22,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from parasync.config import CHUNKING_DEFAULT, INLINE_BYTES, SEGMENT_BYTES
 from parasync.kernels import ChunkTable, FingerprintKey, Merger, Segment
@@ -255,8 +255,7 @@ class InlineChunker:
         Merger(self._key, table, self._rule).merge(self._segment)
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkReport:
+class ChunkReport(NamedTuple):
     """One file's chunks and what they took: `forced` cuts, `rehashed` bytes, wall `seconds`."""
 
     table: ChunkTable

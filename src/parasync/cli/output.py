@@ -6,7 +6,6 @@ JSON is ASCII. A path that is not UTF-8 keeps its odd bytes as lone surrogates, 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -58,6 +57,8 @@ def print_line(text: str) -> None:
 
 def print_json(value: object) -> None:
     """`value` as one line of ASCII JSON on stdout. Raises like `print_line`."""
+    import json  # noqa: PLC0415 - not for a run that prints for people
+
     print_line(json.dumps(value, separators=(",", ":")))
 
 
