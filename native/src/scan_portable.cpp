@@ -9,6 +9,8 @@ namespace {
 
 // Sixteen bytes; the compiler maps them to whatever vectors or words its target has.
 typedef std::uint8_t Lanes __attribute__((vector_size(16)));
+typedef std::int8_t SignedLanes __attribute__((vector_size(16)));
+typedef std::uint64_t Halves __attribute__((vector_size(16)));
 
 constexpr std::uint8_t map(int doubling, std::uint8_t byte) {
     std::uint8_t image = 0;
@@ -18,23 +20,59 @@ constexpr std::uint8_t map(int doubling, std::uint8_t byte) {
     return image;
 }
 
-// The hash is linear, so each byte adds its own share to the hashes of the 16 positions from its own on. A row holds
-// a byte's 16 shares between 16 zeros on either side: a load up to 16 bytes off gives the shares moved, with zeros
-// around, and never crosses a cache line.
-struct Shares {
-    alignas(64) std::uint8_t row[256][64];
+// Hashes as sums of powers of the last matrix, applied to some vector: bit j stands for the j-th power. In these
+// coordinates the matrix is a shift with feedback, a few instructions for all bytes of a vector at once.
+struct Coordinates {
+    std::uint8_t of[256];
+    std::uint8_t eighth_power;  // what is fed back
+    bool found;
 };
-constexpr int kFirstShare = 16;
+
+constexpr Coordinates coordinates_from(std::uint8_t vector) {
+    std::uint8_t powers[9] = {vector};
+    for (int j = 0; j < 8; ++j) powers[j + 1] = map(3, powers[j]);
+    Coordinates coordinates{};
+    for (int value = 1; value < 256; ++value) {
+        std::uint8_t sum = 0;
+        for (int j = 0; j < 8; ++j) {
+            if (((value >> j) & 1) != 0) sum ^= powers[j];
+        }
+        if (sum == 0) return coordinates;  // the powers depend on each other
+        coordinates.of[sum] = static_cast<std::uint8_t>(value);
+    }
+    coordinates.eighth_power = coordinates.of[powers[8]];
+    coordinates.found = true;
+    return coordinates;
+}
+
+constexpr Coordinates find_coordinates() {
+    for (int vector = 1; vector < 256; ++vector) {
+        const Coordinates coordinates = coordinates_from(static_cast<std::uint8_t>(vector));
+        if (coordinates.found) return coordinates;
+    }
+    return {};
+}
+
+constexpr Coordinates kCoordinates = find_coordinates();
+static_assert(kCoordinates.found, "no shift with feedback is similar to the last matrix");
+
+// h8 is linear, so each byte adds its own share to the hashes of the 8 positions from its own on. A row holds a
+// byte's 8 shares between 8 zeros on either side: a load up to 8 bytes off gives the shares moved, with zeros around,
+// and never crosses a cache line. (Shares of h16 take twice as many loads, and a table of half the first-level cache.)
+struct Shares {
+    alignas(64) std::uint8_t row[256][32];
+};
+constexpr int kFirstShare = 8;
 
 constexpr Shares make_shares() {
     Shares shares{};
     for (int byte = 0; byte < 256; ++byte) {
-        for (int distance = 0; distance < 16; ++distance) {
+        for (int distance = 0; distance < 8; ++distance) {
             std::uint8_t share = static_cast<std::uint8_t>(byte);
-            for (int doubling = 0; doubling < 4; ++doubling) {
+            for (int doubling = 0; doubling < 3; ++doubling) {
                 if (((distance >> doubling) & 1) != 0) share = map(doubling, share);
             }
-            shares.row[byte][kFirstShare + distance] = share;
+            shares.row[byte][kFirstShare + distance] = kCoordinates.of[share];
         }
     }
     return shares;
@@ -42,21 +80,31 @@ constexpr Shares make_shares() {
 
 constexpr Shares kShares = make_shares();
 
-Lanes load(const std::uint8_t* data) {
-    Lanes lanes;
-    std::memcpy(&lanes, data, sizeof lanes);
-    return lanes;
+Halves load(const std::uint8_t* data) {
+    Halves halves;
+    std::memcpy(&halves, data, sizeof halves);
+    return halves;
 }
 
-// 0x80 in each byte of `word` that is kFilterTarget, 0 in the others.
-std::uint64_t target_bytes(std::uint64_t word) {
-    constexpr std::uint64_t kSeven = 0x7f7f7f7f7f7f7f7f;
-    const std::uint64_t difference = word ^ (kFilterTarget * std::uint64_t{0x0101010101010101});
-    return ~(((difference & kSeven) + kSeven) | difference | kSeven);
+// What 8 bytes add to h8 at their own positions, and at the 8 that follow.
+Halves shares_of(const std::uint8_t* data) {
+    Halves sum = {};
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k) sum ^= load(kShares.row[data[k]] + kFirstShare - k);
+    return sum;
 }
 
-// The top bits of the bytes, as a byte.
-std::uint64_t top_bits(std::uint64_t bytes) { return ((bytes >> 7) * 0x0102040810204080) >> 56; }
+// The last matrix, applied to each byte.
+Halves map_last(Halves hashes) {
+    const Lanes lanes = reinterpret_cast<Lanes>(hashes);
+    const Lanes top_set = reinterpret_cast<Lanes>(reinterpret_cast<SignedLanes>(hashes) < 0);
+    return reinterpret_cast<Halves>((lanes + lanes) ^ (top_set & kCoordinates.eighth_power));
+}
+
+// Bit `bit` of each of the eight bytes, as a byte.
+std::uint64_t gather(std::uint64_t bytes, int bit) {
+    return (((bytes >> bit) & 0x0101010101010101) * 0x0102040810204080) >> 56;
+}
 
 class ShareFilter {
 public:
@@ -64,34 +112,45 @@ public:
 
     template <class Sink>
     void run(const std::uint8_t* data, std::size_t runs, Sink sink) {
-        Lanes pending = pending_;  // bytes may alias anything: a member would be stored and loaded for every sink
+        State state = state_;  // bytes may alias anything: a member would be stored and loaded for every sink
         for (std::size_t k = 0; k < runs; ++k) {
-            std::uint64_t mask = 0;
-            for (int group = 0; group < 64; group += 16) mask |= step(data + 64 * k + group, pending) << group;
-            sink(k, mask);
+            Lanes found = {};  // bit g of byte i: position 16 g + i
+#pragma GCC unroll 4
+            for (int group = 0; group < 4; ++group) {
+                found |= targets(data + 64 * k + 16 * group, state) & static_cast<std::uint8_t>(1 << group);
+            }
+            sink(k, in_order(reinterpret_cast<Halves>(found)));
         }
-        pending_ = pending;
+        state_ = state;
     }
 
 private:
-    static std::uint64_t step(const std::uint8_t* data, Lanes& pending) {
-        Lanes here = pending;
-        Lanes after = {};
-#pragma GCC unroll 16
-        for (int k = 0; k < 16; ++k) {
-            const std::uint8_t* shares = kShares.row[data[k]] + kFirstShare;
-            here ^= load(shares - k);
-            after ^= load(shares + 16 - k);
-        }
-        pending = after;
-        std::uint64_t words[2];
-        std::memcpy(words, &here, sizeof words);
-        const std::uint64_t low = target_bytes(words[0]);
-        const std::uint64_t high = target_bytes(words[1]);
-        return __builtin_expect((low | high) == 0, 1) ? 0 : top_bits(low) | top_bits(high) << 8;
+    struct State {
+        Halves shares = {};  // of the last 8 bytes
+        Halves h8 = {};      // of the last 16
+    };
+
+    // 255 in each of the next 16 bytes where h16 is the target, 0 in the others.
+    static Lanes targets(const std::uint8_t* data, State& state) {
+        const Halves first = shares_of(data);
+        const Halves second = shares_of(data + 8);
+        const Halves h8 = first ^ Halves{state.shares[1], second[0]};
+        const Halves eight_before = {state.h8[1], h8[0]};
+        const Lanes h16 = reinterpret_cast<Lanes>(h8 ^ map_last(eight_before));
+        state = {second, h8};
+        return reinterpret_cast<Lanes>(h16 == kCoordinates.of[kFilterTarget]);
     }
 
-    Lanes pending_ = {};
+    static std::uint64_t in_order(Halves found) {
+        if (__builtin_expect((found[0] | found[1]) == 0, 1)) return 0;
+        std::uint64_t mask = 0;
+        for (int group = 0; group < 4; ++group) {
+            mask |= (gather(found[0], group) | gather(found[1], group) << 8) << (16 * group);
+        }
+        return mask;
+    }
+
+    State state_;
 };
 
 }  // namespace
