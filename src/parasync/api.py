@@ -12,6 +12,8 @@ from parasync.config import (
     COMPRESS_NOTHING,
     CONNECT_SECONDS,
     LANE_CONNECT_SECONDS,
+    RESERVE_LANES,
+    STREAMS_AS_NEEDED,
     Options,
 )
 from parasync.errors import PartialTransferError, UsageError
@@ -200,7 +202,13 @@ def _connect(location: Location, context: Context) -> Link:
     stream = connect(location.host, location.port, min(CONNECT_SECONDS, options.timeout))
     stream.idle_timeout = options.timeout
     context.monitor.emit("connected")
-    return Link(stream, options.streams - 1, partial(connect, location.host, location.port, LANE_CONNECT_SECONDS))
+    as_needed = options.streams == STREAMS_AS_NEEDED
+    return Link(
+        stream,
+        lanes=0 if as_needed else options.streams - 1,
+        reserve=RESERVE_LANES if as_needed else 0,
+        connect=partial(connect, location.host, location.port, LANE_CONNECT_SECONDS),
+    )
 
 
 def _close(stream: Stream, monitor: Monitor) -> None:

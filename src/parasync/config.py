@@ -81,6 +81,16 @@ below it whole data costs less than a hopeless search."""
 
 MAX_LANES = 15
 """Connections of a session beside the first."""
+STREAMS_AS_NEEDED = 0
+"""--streams: one connection, and RESERVE_LANES more as soon as the link turns out to lose packets."""
+RESERVE_LANES = 7
+LOSS_POLL_SECONDS = 0.25
+LOSSY_POLLS = 3
+"""So many polls that found new losses, or a connection that crawls after earlier ones, make a link a lossy one."""
+LOSSY_RATE = 8e6
+"""Bytes per second below which a connection crawls: what 8 of them get of a link that leaves each one megabyte."""
+LOSSY_ROUND_TRIP = 0.02
+"""Over shorter ones, a connection that lost packets is fast again soon."""
 LANE_PIECE_BYTES = 256 * KIB
 """Piece of literal data per frame where there are lanes: small enough that they share what is wanted evenly."""
 LANE_CONNECT_SECONDS = 2.0
@@ -154,7 +164,7 @@ class Options:
     timeout: float = STALL_SECONDS
     compression: int = COMPRESS_AUTOMATICALLY
     average: int = 0
-    streams: int = 1
+    streams: int = STREAMS_AS_NEEDED
     rsh: str = REMOTE_SHELL
     remote_path: str = REMOTE_COMMAND
     chunking: str = CHUNKING_DEFAULT
@@ -163,8 +173,10 @@ class Options:
     def __post_init__(self) -> None:
         if not 0 <= self.threads <= 256:
             raise UsageError(f"--threads {self.threads} is out of range: use 1 to 256, or 0 for one per core")
-        if not 1 <= self.streams <= MAX_LANES + 1:
-            raise UsageError(f"--streams {self.streams} is out of range: use 1 to {MAX_LANES + 1}")
+        if not STREAMS_AS_NEEDED <= self.streams <= MAX_LANES + 1:
+            raise UsageError(
+                f"--streams {self.streams} is out of range: use 1 to {MAX_LANES + 1}, or 0 for what the link needs"
+            )
         if not COMPRESS_AUTOMATICALLY <= self.compression <= MAX_COMPRESS_LEVEL:
             raise UsageError(
                 f"compression level {self.compression} is out of range: use 1 to {MAX_COMPRESS_LEVEL}, 0 for none, "

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from parasync import api
-from parasync.config import MATCHINGS, Options
-from parasync.errors import ConnectionLostError, ParaSyncError, ProtocolError, UsageError
+from parasync.config import MATCHINGS, RESERVE_LANES, Options
+from parasync.errors import ConnectionLostError, ParaSyncError, ProtocolError, StartError, UsageError
 from parasync.kernels import ChunkTable, fingerprint_key
 from parasync.model import Entry, Kind, Monitor, Need
 from parasync.server import Module
+from parasync.session import lanes as lanes_module
 from parasync.session.connection import Connection
 from parasync.session.lanes import Lane, Lanes, Lobby
 from parasync.transport.memory import memory_pair
@@ -149,7 +150,74 @@ def test_there_is_one_connection_unless_more_are_asked_for(
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("streams", [0, 17])
+class Lossy:
+    """A stream of a distant link that seems to lose packets all the time; its literals wait for `others` to be there.
+
+    Only what the transport tells of the link is made up, what is done about it is real.
+    """
+
+    round_trip = 0.1
+
+    def __init__(self, stream: Stream, others: threading.Event) -> None:
+        self._stream = stream
+        self._others = others
+        self._polled = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "idle_timeout":
+            self._stream.idle_timeout = value  # type: ignore[assignment]
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def losses(self) -> int:
+        self._polled += 1
+        return self._polled
+
+    def send(self, *buffers: bytes) -> None:
+        if sum(len(memoryview(buffer)) for buffer in buffers) > 100_000:
+            assert self._others.wait(10)
+        self._stream.send(*buffers)
+
+
+def test_a_lossy_link_gets_more_connections(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[SocketStream] = []
+    others = threading.Event()
+
+    def lossy(host: str, port: int, timeout: float) -> Stream:
+        made.append(connect(host, port, timeout))
+        if len(made) == 1 + RESERVE_LANES:
+            others.set()
+        return Lossy(made[0], others) if len(made) == 1 else made[-1]  # type: ignore[return-value]
+
+    monkeypatch.setattr(api, "connect", lossy)
+    monkeypatch.setattr(lanes_module, "LOSS_POLL_SECONDS", 0.001)
+    (tmp_path / "here").write_bytes(NEW)
+    report = api.sync(tmp_path / "here", f"{server}/file", Options(compression=0))
+    assert report.status == "ok"
+    assert (tmp_path / "there/file").read_bytes() == NEW
+    assert len(made) == 1 + RESERVE_LANES
+    assert sum(one.bytes_sent for one in made) == report.totals.bytes_sent
+
+
+@pytest.mark.parametrize("pull", [False, True])
+def test_a_refused_lane_does_not_end_the_session(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pull: bool
+) -> None:
+    def refuse(self: Lobby, token: bytes, number: int, stream: Stream) -> None:
+        raise StartError("that session is over")
+
+    monkeypatch.setattr(Lobby, "join", refuse)
+    (tmp_path / ("there/file" if pull else "here")).write_bytes(NEW)
+    ends = (f"{server}/file", tmp_path / "here") if pull else (tmp_path / "here", f"{server}/file")
+    assert api.sync(*ends, Options(streams=4)).status == "ok"
+    assert (tmp_path / "there/file").read_bytes() == (tmp_path / "here").read_bytes() == NEW
+
+
+@pytest.mark.parametrize("streams", [-1, 17])
 def test_numbers_that_cannot_be(streams: int) -> None:
     with pytest.raises(UsageError, match="--streams"):
         Options(streams=streams)

@@ -22,6 +22,7 @@ from parasync.config import (
     REMOTE_COMMAND,
     REMOTE_SHELL,
     STALL_SECONDS,
+    STREAMS_AS_NEEDED,
     Options,
 )
 from parasync.errors import BY_CODE, FileError, InterruptedSyncError, ParaSyncError, UsageError, describe_os_error
@@ -101,9 +102,9 @@ SRC/ what is in it. A local name with a colon is given as ./a:b.
 @click.option(
     "--streams",
     type=int,
-    default=1,
+    default=STREAMS_AS_NEEDED,
     metavar="N",
-    help="Connections that share the content, up to 16; parasync:// only.",
+    help="Connections to share the content, up to 16; 0: as the link needs.",
 )
 @click.option(
     "--chunking",

@@ -46,6 +46,7 @@ class Connection:
         self._reported = False
         self._told = False
         self._ending = False
+        self._is_lane = False
         self._scope: Scope | None = None
         self._tracer: Tracer = OFF
         self._underway: dict[int, int] = {}
@@ -54,6 +55,7 @@ class Connection:
         """Another connection of the same session: what it may carry depends on what went over all of them."""
         other = Connection(stream, self._state)
         other._tracer = self._tracer
+        other._is_lane = True
         return other
 
     @property
@@ -120,6 +122,9 @@ class Connection:
         while True:
             self._fill(memoryview(self._header))
             header = codec.decode_header(bytes(self._header), MAX_FRAME)
+            if header.type is FrameType.ERROR and self._is_lane:
+                # The session goes on, or has just ended well: what ends it comes over its first connection.
+                raise ConnectionLostError(f"{self.stream.name} refused a lane")
             self._state.on_receive(header.type)
             if header.type is FrameType.ERROR:
                 self._told = True

@@ -58,18 +58,22 @@ def new_key() -> bytes:
 
 
 class Link(NamedTuple):
-    """A client's connection to its server, and how to get another one, of which it wants `lanes`."""
+    """A client's connection to its server, and how to get another one.
+
+    It wants `lanes` of them at once, and `reserve` if the link turns out to be lossy.
+    """
 
     stream: Stream
     lanes: int = 0
+    reserve: int = 0
     connect: Callable[[], Stream] | None = None
 
     def new_token(self) -> bytes:
         """By which lanes find their session: as good as a password, since who knows it may join."""
-        return os.urandom(TOKEN_BYTES) if self.lanes else b""
+        return os.urandom(TOKEN_BYTES) if self.lanes or self.reserve else b""
 
     def join(self, connection: Connection, hello: Hello) -> Lanes:
-        return Lanes(connection, hello.token, self.lanes, self.connect)
+        return Lanes(connection, hello.token, self.lanes, self.reserve, self.connect)
 
 
 def push(link: Link, hello: Hello, sources: Sequence[Source], failures: Sequence[Failure], context: Context) -> Finish:

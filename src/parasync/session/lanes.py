@@ -14,15 +14,24 @@ lane does not lose the session.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from parasync.config import HANDSHAKE_SECONDS, KEEPALIVE_SECONDS, MAX_LANES
+from parasync.config import (
+    HANDSHAKE_SECONDS,
+    KEEPALIVE_SECONDS,
+    LANE_PIECE_BYTES,
+    LITERAL_BYTES,
+    LOSS_POLL_SECONDS,
+    MAX_LANES,
+)
 from parasync.errors import ConnectionLostError, DeadlineError, ParaSyncError, ProtocolError, StartError
 from parasync.session.connection import Connection, PeerGone
+from parasync.session.losses import LossWatch
 from parasync.wire.messages import FrameType
 
 if TYPE_CHECKING:
@@ -100,15 +109,22 @@ class LaneLostError(Exception):
 class Lanes:
     """The lanes of one session, in the order in which they came, beside its first connection.
 
-    `opener` makes one more connection to the same server; only a client has one.
+    `opener` makes one more connection to the same server; only a client has one. It opens `wanted` lanes at once, or
+    `reserve` when the link turns out to lose packets.
     """
 
     def __init__(
-        self, main: Connection, token: bytes = b"", wanted: int = 0, opener: Callable[[], Stream] | None = None
+        self,
+        main: Connection,
+        token: bytes = b"",
+        wanted: int = 0,
+        reserve: int = 0,
+        opener: Callable[[], Stream] | None = None,
     ) -> None:
         self.main = main
         self._token = token
-        self._wanted = wanted if opener is not None else 0
+        self._wanted = wanted
+        self._reserve = reserve
         self.expected = bool(token)
         """Whether there may be lanes."""
         self._opener = opener
@@ -131,8 +147,9 @@ class Lanes:
             waiting = list(self._lanes.values())
         for lane in waiting:
             attached(lane)
-        for number in range(1, self._wanted + 1):
-            scope.spawn(self._open, number, name=f"lane{number}")
+        self._open_all(scope, self._wanted)
+        if self._reserve:
+            scope.spawn(self._watch, scope, name="losses")
 
     def keep_alive(self, scope: Scope) -> None:
         """The sender's thread that lets an idle lane be told from a lost one, until the session ends."""
@@ -174,6 +191,20 @@ class Lanes:
         for stream in streams:
             stream.close()
         return sum(stream.bytes_sent for stream in streams), sum(stream.bytes_received for stream in streams)
+
+    def _watch(self, scope: Scope) -> None:
+        """A client's thread, until the session ends or the reserve is needed."""
+        watch, stream = LossWatch(), self.main.stream
+        while not self._over.wait(LOSS_POLL_SECONDS):
+            scope.check()
+            passed = stream.bytes_sent + stream.bytes_received - stream.backlog
+            if watch.lossy(time.monotonic(), stream.round_trip, stream.losses, passed):
+                self._open_all(scope, self._reserve)
+                return
+
+    def _open_all(self, scope: Scope, count: int) -> None:
+        for number in range(1, count + 1):
+            scope.spawn(self._open, number, name=f"lane{number}")
 
     def _open(self, number: int) -> None:
         if self._opener is None:
@@ -230,6 +261,11 @@ class Lanes:
             redo()
 
     @property
+    def piece_bytes(self) -> int:
+        """Literal bytes for one frame: little enough, where there are lanes, that all have as much to do."""
+        return LANE_PIECE_BYTES if self._wanted or self._lanes else LITERAL_BYTES
+
+    @property
     def bytes_sent(self) -> int:
         return self.main.stream.bytes_sent + sum(lane.connection.stream.bytes_sent for lane in self._alive())
 
@@ -278,6 +314,7 @@ class Lanes:
         """Everything has come: a lane that ends from now on is not lost."""
         with self._lock:
             self._ended = True
+        self._over.set()
 
     def give_up(self, number: int) -> None:
         """The sender cannot use lane `number`; its receiving thread, if there is one, tells what it got."""

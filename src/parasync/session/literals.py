@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from parasync.config import LANE_PIECE_BYTES, LITERAL_BYTES
 from parasync.errors import ProtocolError, display
 from parasync.kernels import FingerprintKey, LiteralReader
 from parasync.pipeline import Channel
@@ -21,6 +22,9 @@ from parasync.session.compression import Packer
 from parasync.session.lanes import Lane, Lanes
 from parasync.session.outgoing import ChangedError, OutgoingFile
 from parasync.wire.messages import EXTENT_BYTES, Flags, FrameType
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 EXTENTS_PER_FRAME = 4096
 """Bounds the extents of a literal frame to 64 KiB beside its data."""
@@ -84,7 +88,7 @@ class LiteralQueue:
         self._work: _Work | None = None
         self._lock = threading.Lock()
 
-    def fill(self, buffer: bytearray) -> Piece | None:
+    def fill(self, buffer: Buffer) -> Piece | None:
         """The next piece, its bytes read into `buffer`; None when no more are wanted."""
         while True:
             with self._lock:
@@ -118,7 +122,7 @@ class LiteralQueue:
             return self._work
         return None
 
-    def _cut(self, work: _Work, buffer: bytearray) -> Piece | None:
+    def _cut(self, work: _Work, buffer: Buffer) -> Piece | None:
         task = work.task
         while True:
             extents, length = work.reader.fill(buffer, EXTENTS_PER_FRAME)
@@ -160,13 +164,12 @@ class LiteralSender:
         self._progress = progress
         self._again = again
 
-    def run(self, piece_bytes: int) -> None:
+    def run(self) -> None:
         """Serve until nothing more is wanted, or the lane is lost."""
-        buffer = bytearray(piece_bytes)
-        view = memoryview(buffer)
+        view = memoryview(bytearray(LITERAL_BYTES if self._lane is None else LANE_PIECE_BYTES))
         while True:
             with self._span("read literals"):
-                piece = self._queue.fill(buffer)
+                piece = self._queue.fill(view[: self._lanes.piece_bytes])
             if piece is None:
                 return
             if piece.fingerprint:

@@ -22,8 +22,6 @@ from parasync.config import (
     ENTRY_BATCH,
     FILES_IN_FLIGHT,
     INLINE_BYTES,
-    LANE_PIECE_BYTES,
-    LITERAL_BYTES,
     SMALL_BATCH_BYTES,
     SMALL_BATCH_FILES,
     SMALL_WHOLE,
@@ -200,7 +198,7 @@ class Sender:
             self._pieces, self._lanes, lane, packer, self._scope.span, self._on_literals, self._literals.put
         )
         name = "literals" if lane is None else f"literals {lane.number}"
-        self._scope.spawn(sender.run, LANE_PIECE_BYTES if self._lanes.expected else LITERAL_BYTES, name=name)
+        self._scope.spawn(sender.run, name=name)
 
     def _on_lane_lost(self, header: Header) -> None:
         self._scope.spawn(self._lanes.send_again, self._lanes.not_received(header.file, header.count), name="again")

@@ -53,6 +53,10 @@ class MemoryStream:
         return 0
 
     @property
+    def losses(self) -> int:
+        return 0
+
+    @property
     def bytes_sent(self) -> int:
         return self._outgoing.written
 

@@ -98,6 +98,10 @@ class PipeStream:
         return int.from_bytes(waiting, sys.byteorder)
 
     @property
+    def losses(self) -> int:
+        return 0
+
+    @property
     def bytes_sent(self) -> int:
         return self._bytes_sent
 

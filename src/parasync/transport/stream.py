@@ -38,6 +38,11 @@ class Stream(Protocol):
         ...
 
     @property
+    def losses(self) -> int:
+        """Packets that the link lost or let others overtake, as far as the transport knows; else 0. It never falls."""
+        ...
+
+    @property
     def bytes_sent(self) -> int: ...
 
     @property

@@ -37,6 +37,8 @@ BACKLOG = 128
 
 _RTT_OFFSET = 68
 """Of tcpi_rtt, microseconds, in Linux's struct tcp_info."""
+_LOSS_OFFSETS = (100, 224)
+"""Of tcpi_total_retrans, what this side sent again, and tcpi_rcv_ooopack, what came out of order."""
 _SIOCOUTQNSD = 0x894B
 """Linux: bytes in the send queue that were not sent even once."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -164,10 +166,7 @@ class SocketStream:
 
     @property
     def round_trip(self) -> float:
-        with suppress(OSError, struct.error):  # not TCP, or another system's layout
-            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_OFFSET + 4)
-            return float(struct.unpack_from("<I", info, _RTT_OFFSET)[0]) / 1e6
-        return 0.0
+        return self._tcp_info(_RTT_OFFSET) / 1e6
 
     @property
     def backlog(self) -> int:
@@ -175,6 +174,10 @@ class SocketStream:
         with suppress(OSError, ValueError):  # a closed one has none
             fcntl.ioctl(self._socket.fileno(), _SIOCOUTQNSD, unsent)
         return int.from_bytes(unsent, sys.byteorder)
+
+    @property
+    def losses(self) -> int:
+        return sum(self._tcp_info(offset) for offset in _LOSS_OFFSETS)
 
     @property
     def bytes_sent(self) -> int:
@@ -243,6 +246,13 @@ class SocketStream:
             pass
         with self._receiving:
             self._socket.close()
+
+    def _tcp_info(self, offset: int) -> int:
+        """A 32-bit field; 0 if this is not TCP, or the system does not know it."""
+        with suppress(OSError, struct.error):
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, offset + 4)
+            return int(struct.unpack_from("@I", info, offset)[0])
+        return 0
 
     def _send_some(self, views: Sequence[memoryview]) -> int:
         try:
