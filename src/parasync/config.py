@@ -36,7 +36,7 @@ TOKENS_IN_FLIGHT = 16384
 """Tokens of a file that the sender has not answered: bounds what either side holds, for 128 MiB of chunks a round
 trip."""
 
-SEGMENT_BYTES = 8 * MIB
+SEGMENT_BYTES = 4 * MIB
 """One worker's extent: large enough that a merge per segment is noise, small enough that the first
 batch of chunks leaves after a few milliseconds and that memory does not grow with the file."""
 

@@ -154,3 +154,15 @@ def describe_os_error(action: str, path: bytes | str, error: OSError) -> str:
     advice = _ADVICE.get(error.errno or 0)
     line = f"cannot {action} '{display(path)}': {reason}" if path else f"cannot {action}: {reason}"
     return f"{line} ({advice})" if advice else line
+
+
+def interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that `error` is or came from.
+
+    One that strikes in the middle of Python's own locking leaves it with locks that are not as expected: what is
+    raised then is a RuntimeError ("release unlocked lock"), on the way out.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__context__
+    return cause

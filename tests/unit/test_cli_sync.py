@@ -6,12 +6,14 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli_support import COMMAND, SUMMARY_KEYS, call, events, one_error, read_terminal
+from parasync.cli.sync import status_of
 
 
 @pytest.fixture
@@ -147,9 +149,23 @@ def test_a_signal_ends_a_sync_with_exit_20_and_a_summary(
         client.send_signal(stop)
         out, err = client.communicate(timeout=60)
         connection.close()
-    assert client.returncode == 20
+    assert client.returncode == 20, err
     assert events(out)[-1]["status"] == "interrupted"
     assert stop.name in one_error(err)
+
+
+def test_an_interrupt_is_one_even_when_python_stumbles_over_it() -> None:
+    def stumble() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            threading.Lock().release()
+
+    with pytest.raises(RuntimeError) as stumbled:
+        stumble()
+    assert status_of(stumbled.value) == "interrupted"
+    assert status_of(RuntimeError()) == "internal"
+    assert status_of(KeyboardInterrupt()) == "interrupted"
 
 
 def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(tmp_path: Path, silent_server: socket.socket) -> None:

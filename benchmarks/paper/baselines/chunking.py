@@ -110,7 +110,7 @@ def _sscdc(memory: Memory, threads: int, *, fingerprints: bool) -> Chunked:
 
 
 def overlapped(memory: Memory, threads: int) -> Chunked:
-    """As the product does it in the paper's mode: segments of 8 MiB, merged in turn while later ones are scanned."""
+    """As the product does it in the paper's mode: segments of 4 MiB, merged in turn while later ones are scanned."""
     table, merger = _table(memory.size)
 
     def scan(segment: Segment, offset: int) -> Segment:

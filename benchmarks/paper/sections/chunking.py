@@ -39,7 +39,7 @@ INTRODUCTION = (
     "fingerprint,",
     "which verifies the result in all modes. *pdsync, weak alone* leaves out the fingerprint, as the paper's pdsync",
     "does, and so does less work than all others. *ParaSync* has equal segments, one per thread, and a barrier. The",
-    "product has segments of 8 MiB, and merges each while later ones are scanned; its default has its own",
+    "product has segments of 4 MiB, and merges each while later ones are scanned; its default has its own",
     "cut rule and",
     "the fingerprint only.",
 )

@@ -15,7 +15,7 @@ import click
 
 from parasync import __version__
 from parasync.cli.output import OutputError, print_error, print_summary_event
-from parasync.errors import InterruptedSyncError, ParaSyncError, UsageError
+from parasync.errors import InterruptedSyncError, ParaSyncError, UsageError, interrupt_behind
 from parasync.model import Report
 
 TRACEBACK_VARIABLE = "PARASYNC_TRACEBACK"
@@ -112,10 +112,11 @@ def _invoke(command: click.Command, name: str, words: list[str]) -> int:
 
 def _report(error: BaseException) -> int:
     """Say what ended the run, in one line; the exit code."""
+    interrupt = interrupt_behind(error)
     if isinstance(error, ParaSyncError):
         known = error
-    elif isinstance(error, KeyboardInterrupt):
-        by = f" by {error}" if isinstance(error, Interrupted) else ""
+    elif interrupt is not None:
+        by = f" by {interrupt}" if isinstance(interrupt, Interrupted) else ""
         known = InterruptedSyncError(f"interrupted{by}: what was finished is kept, run again for the rest")
     else:
         known = ParaSyncError(

@@ -94,21 +94,30 @@ class Ticker:
         self._seconds = seconds
         self._delay = delay
         self._stopped = threading.Event()
+        self._ticking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="display", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._stopped.set()  # interrupted: the thread may still come up
+            raise
 
     def stop(self) -> None:
         """No tick runs after this returns. Stopping what was not started is allowed."""
         self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        # Not Thread.join, which fails if the start was interrupted.
+        with self._ticking:
+            pass
 
     def _run(self) -> None:
         wait = self._delay
         while not self._stopped.wait(wait):
-            self._tick()
+            with self._ticking:
+                if self._stopped.is_set():
+                    return
+                self._tick()
             wait = self._seconds
 
 

@@ -25,7 +25,15 @@ from parasync.config import (
     STREAMS_AS_NEEDED,
     Options,
 )
-from parasync.errors import BY_CODE, FileError, InterruptedSyncError, ParaSyncError, UsageError, describe_os_error
+from parasync.errors import (
+    BY_CODE,
+    FileError,
+    InterruptedSyncError,
+    ParaSyncError,
+    UsageError,
+    describe_os_error,
+    interrupt_behind,
+)
 from parasync.model import Event, Monitor, Report
 
 EPILOG = """\b
@@ -254,9 +262,9 @@ def split_locations(locations: Sequence[bytes]) -> tuple[Sequence[bytes], bytes]
 
 def status_of(error: BaseException) -> str:
     """The summary's status for what ended a run."""
-    if isinstance(error, KeyboardInterrupt):
-        return InterruptedSyncError.code
-    return error.code if isinstance(error, ParaSyncError) else ParaSyncError.code
+    if isinstance(error, ParaSyncError):
+        return error.code
+    return ParaSyncError.code if interrupt_behind(error) is None else InterruptedSyncError.code
 
 
 def error_of(report: Report) -> ParaSyncError:
