@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "parasync/file_io.hpp"
+#include "parasync/zeroed_memory.hpp"
 
 namespace parasync {
 
@@ -36,10 +36,11 @@ bool all_zero(std::span<const std::uint8_t> data) {
     return data[0] == 0 && std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0;
 }
 
-// One block per thread, kept: fresh pages for every call would cost more than the copy.
+// One block per thread, kept: fresh pages for every call would cost more than the copy. It begins with a page: what
+// malloc gives begins 16 bytes behind one, to where Zen 3 and 4 copy from the beginning of another a third as fast.
 std::span<std::uint8_t> scratch() {
-    thread_local const std::unique_ptr<std::uint8_t[]> block = std::make_unique_for_overwrite<std::uint8_t[]>(kBlock);
-    return {block.get(), kBlock};
+    thread_local const ZeroedMemory block(kBlock);
+    return {block.data(), block.size()};
 }
 
 void check_copies(std::span<const Copy> copies, std::uint64_t size) {

@@ -14,6 +14,7 @@ to its owner, who removes it, and the old file untouched.
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from parasync.kernels import FingerprintKey, TargetWriter
-from parasync.pipeline import Channel, Scope
+from parasync.pipeline import Channel, Scope, page_buffer
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -161,16 +162,16 @@ class BufferPool:
     """A fixed number of reusable buffers; taking one waits for a free one, which is the backpressure of literals."""
 
     def __init__(self, scope: Scope, count: int, size: int) -> None:
-        self._free: Channel[bytearray] = Channel(scope, count)
+        self._free: Channel[mmap.mmap] = Channel(scope, count)
         self._unmade = count
         self._size = size
         self._lock = threading.Lock()
 
-    def take(self) -> bytearray:
+    def take(self) -> mmap.mmap:
         with self._lock:
             new = self._unmade > 0
             self._unmade -= new
-        return bytearray(self._size) if new else self._free.get()
+        return page_buffer(self._size) if new else self._free.get()
 
-    def give_back(self, buffer: bytearray) -> None:
+    def give_back(self, buffer: mmap.mmap) -> None:
         self._free.put(buffer)

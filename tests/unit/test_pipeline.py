@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import signal
 import threading
 import time
 
 import pytest
 
-from parasync.pipeline import Cancelled, Channel, Scope, Window
+from parasync.pipeline import Cancelled, Channel, Scope, Window, page_buffer
 
 
 def test_items_come_out_in_order_and_the_end_is_explicit() -> None:
@@ -165,3 +167,9 @@ def test_a_window_bounds_what_is_out() -> None:
         for _ in range(8):
             scope.spawn(work)
     assert most <= 3
+
+
+def test_a_page_buffer_begins_with_a_page() -> None:
+    buffer = page_buffer(3 * mmap.PAGESIZE + 5)
+    assert len(buffer) == 3 * mmap.PAGESIZE + 5
+    assert ctypes.addressof(ctypes.c_char.from_buffer(buffer)) % mmap.PAGESIZE == 0

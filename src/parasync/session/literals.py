@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from parasync.config import LANE_PIECE_BYTES, LITERAL_BYTES
 from parasync.errors import ProtocolError, display
 from parasync.kernels import FingerprintKey, LiteralReader
-from parasync.pipeline import Channel
+from parasync.pipeline import Channel, page_buffer
 from parasync.session.compression import Packer
 from parasync.session.lanes import Lane, Lanes
 from parasync.session.outgoing import ChangedError, OutgoingFile
@@ -166,7 +166,7 @@ class LiteralSender:
 
     def run(self) -> None:
         """Serve until nothing more is wanted, or the lane is lost."""
-        view = memoryview(bytearray(LITERAL_BYTES if self._lane is None else LANE_PIECE_BYTES))
+        view = memoryview(page_buffer(LITERAL_BYTES if self._lane is None else LANE_PIECE_BYTES))
         while True:
             with self._span("read literals"):
                 piece = self._queue.fill(view[: self._lanes.piece_bytes])

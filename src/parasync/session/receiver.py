@@ -13,6 +13,7 @@ Threads, and what each waits for:
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -337,7 +338,7 @@ class Receiver:
         self._flight.settle(file, rebuilt, step.outcome)
 
     def _write_literal(
-        self, file: IncomingFile, rebuilt: Reconstruction, buffer: bytearray, view: memoryview, head: int, packed: bool
+        self, file: IncomingFile, rebuilt: Reconstruction, buffer: mmap.mmap, view: memoryview, head: int, packed: bool
     ) -> None:
         try:
             with view, view[:head] as extents, view[head:] as data:
