@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from random import Random
 
 import pytest
-from streams import pipe_pair, receive
+from streams import MIB, Task, pipe_pair, receive
 
 from parasync.errors import ConnectionLostError
 from parasync.transport import pipe, ssh
@@ -45,3 +47,40 @@ def test_a_program_that_does_not_leave_is_made_to(monkeypatch: pytest.MonkeyPatc
     receive(child, 5)
     child.close()
     assert child.exit_code() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("pipe_bytes", [pipe.PIPE_BYTES, 4096])
+def test_naps_change_no_byte(monkeypatch: pytest.MonkeyPatch, pipe_bytes: int) -> None:
+    monkeypatch.setattr(pipe, "PIPE_BYTES", pipe_bytes)
+    left, right = pipe_pair()
+    data = Random(1).randbytes(8 * MIB)
+    sending = Task(left.send, data)
+    assert receive(right, len(data)) == data
+    sending.result()
+    left.close()
+    right.close()
+
+
+def test_an_abort_ends_a_nap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipe, "NAP_MILLISECONDS", 60_000)
+    left, right = pipe_pair()
+    calls = [Task(left.send, bytes(2 * pipe.PIPE_BYTES)), Task(left.receive_into, memoryview(bytearray(MIB)))]
+    time.sleep(0.2)
+    assert all(call.running for call in calls)
+    left.abort()
+    for call in calls:
+        with pytest.raises(ConnectionLostError):
+            call.result()
+    left.close()
+    right.close()
+
+
+def test_no_nap_before_a_short_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipe, "NAP_MILLISECONDS", 60_000)
+    left, right = pipe_pair()
+    receiving = Task(receive, right, 1000)
+    time.sleep(0.1)
+    left.send(bytes(1000))
+    assert receiving.result() == bytes(1000)
+    left.close()
+    right.close()

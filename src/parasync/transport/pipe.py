@@ -18,7 +18,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from parasync.config import MIB, STALL_SECONDS
+from parasync.config import KIB, MIB, STALL_SECONDS
 from parasync.errors import ConnectionLostError, DeadlineError
 from parasync.transport.tcp import BUFFERS_PER_CALL, advance
 
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 PIPE_BYTES = 1 * MIB
 """What a pipe is asked to hold instead of 64 KiB: a literal frame passes with fewer changes of processes."""
+
+NAP_MILLISECONDS = 1
+"""How long a pipe that is full, or empty in the middle of much, is left alone. The program at its other end moves some
+32 KiB at a time, and with each would wake this one up. In a nap it moves many, but not all that the pipe holds, unless
+it were faster than 1 GB/s."""
+NAP_BYTES = 128 * KIB
+"""So much is still to come, at least, when a nap is taken: an answer is not waited for longer than it takes."""
 
 HALF_OPEN_SECONDS = 1.0
 """How long a peer that reads no more is listened to. It may have said why, but its other pipe may also stay open
@@ -74,10 +81,10 @@ class PipeStream:
         self._closed = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for fd in (incoming, outgoing):
-            os.set_blocking(fd, False)
-            with suppress(OSError):  # a socket, or more than this user may have: then it is smaller
-                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        os.set_blocking(incoming, False)
+        os.set_blocking(outgoing, False)
+        self._naps_receiving = _enlarge(incoming)
+        self._naps_sending = _enlarge(outgoing)
         self.idle_timeout = idle_timeout
 
     @property
@@ -174,6 +181,8 @@ class PipeStream:
             try:
                 size = os.writev(self._outgoing, views)
             except BlockingIOError:
+                if self._naps_sending:
+                    self._nap()
                 if not self._wait(self._outgoing, select.POLLOUT):
                     raise DeadlineError(
                         f"{self._name} took no data for {self.idle_timeout:g} seconds (stalled? --timeout allows more)"
@@ -195,6 +204,8 @@ class PipeStream:
             try:
                 size = os.readv(self._incoming, [view])
             except BlockingIOError:
+                if self._naps_receiving and len(view) >= NAP_BYTES:
+                    self._nap()
                 if not self._wait(self._incoming, select.POLLIN):
                     raise DeadlineError(
                         f"{self._name} sent nothing for {self.idle_timeout:g} seconds (stalled? --timeout allows more)"
@@ -206,6 +217,12 @@ class PipeStream:
                     raise self._lost(self._gone)
                 return size
 
+    def _nap(self) -> None:
+        """Let the other end get on, unless this side gives up."""
+        poller = select.poll()
+        poller.register(self._wake, select.POLLIN)
+        poller.poll(NAP_MILLISECONDS)
+
     def _wait(self, fd: int, event: int) -> bool:
         """Wait until `fd` is ready or this side gives up; whether that was in time."""
         poller = select.poll()
@@ -215,3 +232,11 @@ class PipeStream:
 
     def _lost(self, reason: str) -> ConnectionLostError:
         return ConnectionLostError(f"lost the connection to {self._name}: {self._gone or reason}")
+
+
+def _enlarge(fd: int) -> bool:
+    """Let the pipe hold PIPE_BYTES; whether it does."""
+    try:
+        return fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES) >= PIPE_BYTES
+    except OSError:  # a socket, or more than this user may have: then it is smaller
+        return False
