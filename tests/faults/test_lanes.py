@@ -36,13 +36,11 @@ NEW = b"".join(
 TOKEN = bytes(range(TOKEN_BYTES))
 
 
-class Fragile:
-    """A stream that loses its connection after so many bytes were sent, or received, over it."""
+class Wrapped:
+    """A stream, of which subclasses change something."""
 
-    def __init__(self, stream: Stream, sends: int, receives: int) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._sends = sends
-        self._receives = receives
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
@@ -52,6 +50,15 @@ class Fragile:
             self._stream.idle_timeout = value  # type: ignore[assignment]
         else:
             super().__setattr__(name, value)
+
+
+class Fragile(Wrapped):
+    """Loses its connection after so many bytes were sent, or received, over it."""
+
+    def __init__(self, stream: Stream, sends: int, receives: int) -> None:
+        super().__init__(stream)
+        self._sends = sends
+        self._receives = receives
 
     def send(self, *buffers: bytes) -> None:
         if self._stream.bytes_sent >= self._sends:
@@ -64,6 +71,42 @@ class Fragile:
         self._stream.receive_into(view)
 
 
+LARGE = 100_000
+
+
+class Patient(Wrapped):
+    """Lets nothing large pass before `others` are there."""
+
+    def __init__(self, stream: Stream, others: threading.Event) -> None:
+        super().__init__(stream)
+        self._others = others
+
+    def send(self, *buffers: bytes) -> None:
+        if sum(len(memoryview(buffer)) for buffer in buffers) > LARGE:
+            assert self._others.wait(10)
+        self._stream.send(*buffers)
+
+    def receive_into(self, view: memoryview) -> None:
+        if len(view) > LARGE:
+            assert self._others.wait(10)
+        self._stream.receive_into(view)
+
+
+class Lossy(Patient):
+    """One of a distant link that seems to lose packets all the time.
+
+    Only what the transport tells of the link is made up, what is done about it is real.
+    """
+
+    round_trip = 0.1
+    _polled = 0
+
+    @property
+    def losses(self) -> int:
+        self._polled += 1
+        return self._polled
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "there").mkdir()
@@ -71,13 +114,18 @@ def server(tmp_path: Path) -> Iterator[str]:
         yield f"{url}/m"
 
 
-def connecting(monkeypatch: pytest.MonkeyPatch, *, sends: int = 1 << 62, receives: int = 1 << 62) -> list[SocketStream]:
-    """The client's connections, in order; all but the first are fragile."""
+def connecting(
+    monkeypatch: pytest.MonkeyPatch, *, expected: int = 4, sends: int = 1 << 62, receives: int = 1 << 62
+) -> list[SocketStream]:
+    """The client's connections, in order; the first waits until as many as `expected` are there, others are fragile."""
     made: list[SocketStream] = []
+    others = threading.Event()
 
     def fragile(host: str, port: int, timeout: float) -> Stream:
         made.append(connect(host, port, timeout))
-        return made[-1] if len(made) == 1 else Fragile(made[-1], sends, receives)  # type: ignore[return-value]
+        if len(made) == expected:
+            others.set()
+        return Patient(made[0], others) if len(made) == 1 else Fragile(made[-1], sends, receives)  # type: ignore[return-value]
 
     monkeypatch.setattr(api, "connect", fragile)
     return made
@@ -144,43 +192,10 @@ def test_lanes_that_cannot_be_opened_are_done_without(
 def test_there_is_one_connection_unless_more_are_asked_for(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = connecting(monkeypatch)
+    made = connecting(monkeypatch, expected=1)
     (tmp_path / "here").write_bytes(NEW)
     api.sync(tmp_path / "here", f"{server}/file")
     assert len(made) == 1
-
-
-class Lossy:
-    """A stream of a distant link that seems to lose packets all the time; its literals wait for `others` to be there.
-
-    Only what the transport tells of the link is made up, what is done about it is real.
-    """
-
-    round_trip = 0.1
-
-    def __init__(self, stream: Stream, others: threading.Event) -> None:
-        self._stream = stream
-        self._others = others
-        self._polled = 0
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name == "idle_timeout":
-            self._stream.idle_timeout = value  # type: ignore[assignment]
-        else:
-            super().__setattr__(name, value)
-
-    @property
-    def losses(self) -> int:
-        self._polled += 1
-        return self._polled
-
-    def send(self, *buffers: bytes) -> None:
-        if sum(len(memoryview(buffer)) for buffer in buffers) > 100_000:
-            assert self._others.wait(10)
-        self._stream.send(*buffers)
 
 
 def test_a_lossy_link_gets_more_connections(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
