@@ -171,7 +171,7 @@ def test_an_interrupt_exits_20_and_signals_are_as_before(capsys: pytest.CaptureF
     assert before == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
 
-@pytest.mark.parametrize("args", [["sync", "--json", "one"], ["doctor"]])
+@pytest.mark.parametrize("args", [["sync", "--json", "one"], ["doctor"], ["--version"], ["sync", "--help"]])
 def test_output_that_cannot_be_written_exits_13(args: list[str], tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
@@ -179,6 +179,13 @@ def test_output_that_cannot_be_written_exits_13(args: list[str], tmp_path: Path)
         )
     assert done.returncode == 13
     assert "standard output" in one_error(done.stderr.decode())
+
+
+def test_a_trace_that_cannot_be_written_exits_11(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    code, _, err = call("sync", "--trace", "/dev/full", tmp_path / "a", tmp_path / "b")
+    assert code == 11
+    assert "cannot write trace '/dev/full': No space left on device" in one_error(err)
 
 
 def test_closed_standard_streams_do_no_harm(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parasync.cli.command import Command
 from parasync.cli.meter import human_bytes
 from parasync.cli.output import print_json, print_line
 from parasync.config import CHUNKING_DEFAULT, CHUNKINGS, MIB, SEGMENT_BYTES, Options, default_average
@@ -31,7 +32,11 @@ Examples:
 
 
 @click.command(
-    "chunk", epilog=EPILOG, short_help="Chunk one file and tell how fast.", context_settings={"max_content_width": 112}
+    "chunk",
+    cls=Command,
+    epilog=EPILOG,
+    short_help="Chunk one file and tell how fast.",
+    context_settings={"max_content_width": 112},
 )
 @click.argument("file", type=click.Path(path_type=bytes))
 @click.option("--threads", type=int, default=0, metavar="N", help="Chunking threads; 0: one per core, up to 8.")

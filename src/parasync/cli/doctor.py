@@ -13,6 +13,7 @@ from collections.abc import Callable
 import click
 
 from parasync import __version__
+from parasync.cli.command import Command
 from parasync.cli.output import print_json, print_line
 from parasync.errors import FileError, describe_os_error
 
@@ -44,6 +45,7 @@ Examples:
 
 @click.command(
     "doctor",
+    cls=Command,
     epilog=EPILOG,
     short_help="Tell what this machine and file system can do.",
     context_settings={"max_content_width": 112},

@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 from parasync import __version__
+from parasync.cli.command import Group
 from parasync.cli.output import OutputError, print_error, print_summary_event
 from parasync.errors import InterruptedSyncError, ParaSyncError, UsageError, interrupt_behind
 from parasync.model import Report
@@ -44,7 +45,7 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(signal.Signals(signum).name)
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The commands, each loaded from its own module when it is named: help and errors import only what they show."""
 
     modules = ("sync", "serve", "chunk", "doctor")

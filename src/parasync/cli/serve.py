@@ -6,6 +6,7 @@ import os
 
 import click
 
+from parasync.cli.command import Command
 from parasync.cli.output import print_line
 from parasync.errors import ConnectionLostError, DeadlineError, InterruptedSyncError, ParaSyncError, UsageError
 
@@ -21,6 +22,7 @@ For HOST:PATH, `parasync sync` runs `parasync serve --stdio` on HOST by ssh, wit
 
 @click.command(
     "serve",
+    cls=Command,
     epilog=EPILOG,
     short_help="Serve named directories to other hosts.",
     context_settings={"max_content_width": 112},

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TextIO
 
 import click
 
 from parasync import __version__
+from parasync.cli.command import Command
 from parasync.cli.output import JsonOutput, Output, TextOutput, print_summary_event
 from parasync.config import (
     CHUNKING_DEFAULT,
@@ -49,7 +49,13 @@ SRC/ what is in it. A local name with a colon is given as ./a:b.
 """
 
 
-@click.command("sync", epilog=EPILOG, short_help="Make DST like SRC.", context_settings={"max_content_width": 112})
+@click.command(
+    "sync",
+    cls=Command,
+    epilog=EPILOG,
+    short_help="Make DST like SRC.",
+    context_settings={"max_content_width": 112},
+)
 @click.argument("locations", nargs=-1, required=True, metavar="SRC... DST", type=click.Path(path_type=bytes))
 @click.option("-n", "--dry-run", is_flag=True, help="Change nothing, tell what would be done.")
 @click.option("-I", "--ignore-times", is_flag=True, help="Look into files whose size and time are equal, too.")
@@ -230,23 +236,14 @@ def _sync(
     if trace is None:
         return sync(sources, destination, options, monitor, OFF)
     tracer = Tracer()
-    # Opened before the work, so that an impossible name is not found out after it.
-    with open_trace(trace) as file:
-        report = sync(sources, destination, options, monitor, tracer)
-        file.write(tracer.chrome("this side", "other side"))
-    return report
-
-
-def open_trace(path: bytes) -> TextIO:
-    """The file for a trace, emptied.
-
-    Raises:
-        FileError: it cannot be written.
-    """
     try:
-        return open(path, "w", encoding="utf-8")
+        # Opened before the work, so that an impossible name is not found out after it.
+        with open(trace, "w", encoding="utf-8") as file:
+            report = sync(sources, destination, options, monitor, tracer)
+            file.write(tracer.chrome("this side", "other side"))
     except OSError as error:
-        raise FileError(describe_os_error("write trace", path, error)) from error
+        raise FileError(describe_os_error("write trace", trace, error)) from error
+    return report
 
 
 def split_locations(locations: Sequence[bytes]) -> tuple[Sequence[bytes], bytes]:
