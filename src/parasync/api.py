@@ -11,8 +11,10 @@ from functools import partial
 from parasync.config import (
     COMPRESS_NOTHING,
     CONNECT_SECONDS,
+    DISTANT_LANES,
     LANE_CONNECT_SECONDS,
-    RESERVE_LANES,
+    LONG_ROUND_TRIP,
+    LOSSY_LANES,
     STREAMS_AS_NEEDED,
     Options,
 )
@@ -202,13 +204,11 @@ def _connect(location: Location, context: Context) -> Link:
     stream = connect(location.host, location.port, min(CONNECT_SECONDS, options.timeout))
     stream.idle_timeout = options.timeout
     context.monitor.emit("connected")
-    as_needed = options.streams == STREAMS_AS_NEEDED
-    return Link(
-        stream,
-        lanes=0 if as_needed else options.streams - 1,
-        reserve=RESERVE_LANES if as_needed else 0,
-        connect=partial(connect, location.host, location.port, LANE_CONNECT_SECONDS),
-    )
+    lanes, reserve = options.streams - 1, 0
+    if options.streams == STREAMS_AS_NEEDED:
+        lanes = DISTANT_LANES if stream.round_trip >= LONG_ROUND_TRIP else 0
+        reserve = LOSSY_LANES - lanes
+    return Link(stream, lanes, reserve, partial(connect, location.host, location.port, LANE_CONNECT_SECONDS))
 
 
 def _close(stream: Stream, monitor: Monitor) -> None:

@@ -82,15 +82,17 @@ below it whole data costs less than a hopeless search."""
 MAX_LANES = 15
 """Connections of a session beside the first."""
 STREAMS_AS_NEEDED = 0
-"""--streams: one connection, and RESERVE_LANES more as soon as the link turns out to lose packets."""
-RESERVE_LANES = 7
+"""--streams: one connection over a short link, 1 + DISTANT_LANES over a long one, and 1 + LOSSY_LANES as soon as that
+turns out to lose packets."""
+DISTANT_LANES = 2
+LOSSY_LANES = 7
+LONG_ROUND_TRIP = 0.02
+"""Over shorter ones, a connection is at its full rate soon, at the beginning and after losses."""
 LOSS_POLL_SECONDS = 0.25
 LOSSY_POLLS = 3
 """So many polls that found new losses, or a connection that crawls after earlier ones, make a link a lossy one."""
 LOSSY_RATE = 8e6
 """Bytes per second below which a connection crawls: what 8 of them get of a link that leaves each one megabyte."""
-LOSSY_ROUND_TRIP = 0.02
-"""Over shorter ones, a connection that lost packets is fast again soon."""
 LANE_PIECE_BYTES = 256 * KIB
 """Piece of literal data per frame where there are lanes: small enough that they share what is wanted evenly."""
 LANE_CONNECT_SECONDS = 2.0

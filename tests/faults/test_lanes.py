@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from parasync import api
-from parasync.config import MATCHINGS, RESERVE_LANES, Options
+from parasync.config import DISTANT_LANES, LOSSY_LANES, MATCHINGS, Options
 from parasync.errors import ConnectionLostError, ParaSyncError, ProtocolError, StartError, UsageError
 from parasync.kernels import ChunkTable, fingerprint_key
 from parasync.model import Entry, Kind, Monitor, Need
@@ -92,13 +92,15 @@ class Patient(Wrapped):
         self._stream.receive_into(view)
 
 
-class Lossy(Patient):
-    """One of a distant link that seems to lose packets all the time.
-
-    Only what the transport tells of the link is made up, what is done about it is real.
-    """
+class Distant(Patient):
+    """Seems to be of a long link. Only what the transport tells of it is made up, what is done about it is real."""
 
     round_trip = 0.1
+
+
+class Lossy(Distant):
+    """Seems to lose packets all the time, too."""
+
     _polled = 0
 
     @property
@@ -189,7 +191,7 @@ def test_lanes_that_cannot_be_opened_are_done_without(
     assert (tmp_path / "there/file").read_bytes() == NEW
 
 
-def test_there_is_one_connection_unless_more_are_asked_for(
+def test_there_is_one_connection_over_a_short_link(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = connecting(monkeypatch, expected=1)
@@ -198,24 +200,29 @@ def test_there_is_one_connection_unless_more_are_asked_for(
     assert len(made) == 1
 
 
-def test_a_lossy_link_gets_more_connections(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kind", "connections"), [("Distant", 1 + DISTANT_LANES), ("Lossy", 1 + LOSSY_LANES)])
+@pytest.mark.parametrize("pull", [False, True])
+def test_long_and_lossy_links_get_more_connections(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, connections: int, pull: bool
+) -> None:
     made: list[SocketStream] = []
     others = threading.Event()
 
-    def lossy(host: str, port: int, timeout: float) -> Stream:
+    def first_is_far(host: str, port: int, timeout: float) -> Stream:
         made.append(connect(host, port, timeout))
-        if len(made) == 1 + RESERVE_LANES:
+        if len(made) == connections:
             others.set()
-        return Lossy(made[0], others) if len(made) == 1 else made[-1]  # type: ignore[return-value]
+        link = Distant if kind == "Distant" else Lossy
+        return link(made[0], others) if len(made) == 1 else made[-1]  # type: ignore[return-value]
 
-    monkeypatch.setattr(api, "connect", lossy)
+    monkeypatch.setattr(api, "connect", first_is_far)
     monkeypatch.setattr(lanes_module, "LOSS_POLL_SECONDS", 0.001)
-    (tmp_path / "here").write_bytes(NEW)
-    report = api.sync(tmp_path / "here", f"{server}/file", Options(compression=0))
+    (tmp_path / ("there/file" if pull else "here")).write_bytes(NEW)
+    ends = (f"{server}/file", tmp_path / "here") if pull else (tmp_path / "here", f"{server}/file")
+    report = api.sync(*ends, Options(compression=0))
     assert report.status == "ok"
-    assert (tmp_path / "there/file").read_bytes() == NEW
-    assert len(made) == 1 + RESERVE_LANES
-    assert sum(one.bytes_sent for one in made) == report.totals.bytes_sent
+    assert (tmp_path / "there/file").read_bytes() == (tmp_path / "here").read_bytes() == NEW
+    assert len(made) == connections
 
 
 @pytest.mark.parametrize("pull", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 
@@ -95,3 +96,14 @@ def test_a_bomb_is_refused_before_it_grows() -> None:
 def test_garbage_is_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         unpack(data, 1 << 20)
+
+
+def test_threads_that_compress_count_as_far_as_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    link = LinkRate(0.05)
+    assert link.packers == 1
+    with link.packing(), link.packing():
+        assert link.packers == 2
+        with link.packing():
+            assert link.packers == 2
+    assert link.packers == 1

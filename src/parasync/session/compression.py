@@ -10,9 +10,11 @@ slow one; what does not compress is noticed and mostly left alone.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from parasync.config import COMPRESS_AUTOMATICALLY, COMPRESS_NOTHING, DISTANT_SECONDS
@@ -66,11 +68,29 @@ class LinkRate:
         self._since = 0.0
         self._passed = 0
         self._busy = False
+        self._cores = len(os.sched_getaffinity(0))
+        self._packers = 0
         self._lock = threading.Lock()
 
     @property
     def rate(self) -> float:
         return self._rate
+
+    @property
+    def packers(self) -> int:
+        """Threads that compress for this link at the same time, as far as there are cores for them."""
+        return max(1, min(self._packers, self._cores))
+
+    @contextmanager
+    def packing(self) -> Iterator[None]:
+        """A thread that compresses for this link."""
+        with self._lock:
+            self._packers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._packers -= 1
 
     def observe(self, now: float, size: int, seconds: float, passed: int, backlog: int) -> None:
         """At `now` a send of `size` bytes ended that took `seconds`.
@@ -129,6 +149,10 @@ class Packer:
         self._skip = 0
         self._next_skip = 1
 
+    def packing(self) -> AbstractContextManager[None]:
+        """Within, this thread competes with others for the cores."""
+        return self._link.packing()
+
     def pack(self, data: bytes | memoryview) -> bytes | None:
         """`data` compressed, or None if it is better sent as it is."""
         level = self._level()
@@ -168,7 +192,7 @@ class Packer:
 
     def _throughput(self, level: int, rate: float) -> float:
         speed, ratio = self._experience[level]
-        return min(speed, rate / max(ratio, 0.01))
+        return min(speed * self._link.packers, rate / max(ratio, 0.01))
 
     def _compressor(self, level: int) -> zstandard.ZstdCompressor:
         compressor = self._compressors.get(level)

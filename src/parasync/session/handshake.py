@@ -60,7 +60,7 @@ def new_key() -> bytes:
 class Link(NamedTuple):
     """A client's connection to its server, and how to get another one.
 
-    It wants `lanes` of them at once, and `reserve` if the link turns out to be lossy.
+    It wants `lanes` of them at once, and `reserve` more if the link turns out to be lossy.
     """
 
     stream: Stream

@@ -109,8 +109,8 @@ class LaneLostError(Exception):
 class Lanes:
     """The lanes of one session, in the order in which they came, beside its first connection.
 
-    `opener` makes one more connection to the same server; only a client has one. It opens `wanted` lanes at once, or
-    `reserve` when the link turns out to lose packets.
+    `opener` makes one more connection to the same server; only a client has one. It opens `wanted` lanes at once, and
+    `reserve` more when the link turns out to lose packets.
     """
 
     def __init__(
@@ -139,15 +139,18 @@ class Lanes:
 
     # -- beginning and end ------------------------------------------------------------------------
 
-    def start(self, scope: Scope, attached: Callable[[Lane], None]) -> None:
-        """From now on `attached` gets every lane, those that are there already first. A client opens its own."""
+    def open(self, scope: Scope) -> None:
+        """A client opens the lanes it wants, while it waits for the greeting: a connection takes a round trip, too."""
         scope.on_cancel(self.end)
+        self._open_all(scope, range(1, self._wanted + 1))
+
+    def start(self, scope: Scope, attached: Callable[[Lane], None]) -> None:
+        """From now on `attached` gets every lane, those that are there already first."""
         with self._lock:
             self._scope, self._attached = scope, attached
             waiting = list(self._lanes.values())
         for lane in waiting:
             attached(lane)
-        self._open_all(scope, self._wanted)
         if self._reserve:
             scope.spawn(self._watch, scope, name="losses")
 
@@ -199,11 +202,11 @@ class Lanes:
             scope.check()
             passed = stream.bytes_sent + stream.bytes_received - stream.backlog
             if watch.lossy(time.monotonic(), stream.round_trip, stream.losses, passed):
-                self._open_all(scope, self._reserve)
+                self._open_all(scope, range(self._wanted + 1, self._wanted + self._reserve + 1))
                 return
 
-    def _open_all(self, scope: Scope, count: int) -> None:
-        for number in range(1, count + 1):
+    def _open_all(self, scope: Scope, numbers: range) -> None:
+        for number in numbers:
             scope.spawn(self._open, number, name=f"lane{number}")
 
     def _open(self, number: int) -> None:

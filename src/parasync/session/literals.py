@@ -167,6 +167,10 @@ class LiteralSender:
     def run(self) -> None:
         """Serve until nothing more is wanted, or the lane is lost."""
         view = memoryview(page_buffer(LITERAL_BYTES if self._lane is None else LANE_PIECE_BYTES))
+        with self._packer.packing():
+            self._serve(view)
+
+    def _serve(self, view: memoryview) -> None:
         while True:
             with self._span("read literals"):
                 piece = self._queue.fill(view[: self._lanes.piece_bytes])

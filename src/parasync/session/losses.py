@@ -7,7 +7,7 @@ there is, if it comes early. Several connections share the losses.
 
 from __future__ import annotations
 
-from parasync.config import LOSSY_POLLS, LOSSY_RATE, LOSSY_ROUND_TRIP
+from parasync.config import LONG_ROUND_TRIP, LOSSY_POLLS, LOSSY_RATE
 
 
 class LossWatch:
@@ -30,4 +30,4 @@ class LossWatch:
         crawls = losses > 0 and 0 < moved < LOSSY_RATE * (now - self._at)
         self._signs += losses > self._losses or crawls
         self._losses, self._passed, self._at = losses, passed, now
-        return self._signs >= LOSSY_POLLS and round_trip >= LOSSY_ROUND_TRIP
+        return self._signs >= LOSSY_POLLS and round_trip >= LONG_ROUND_TRIP

@@ -103,6 +103,7 @@ class Receiver:
             with Scope("receiver", self._connection.report, self._tracer) as scope:
                 self._scope = scope
                 self._connection.watch(scope, self._tracer)
+                self._lanes.open(scope)
                 self._entries: Channel[list[Entry]] = Channel(scope, 8)
                 self._grown: Channel[IncomingFile] = Channel(scope, 1 << 30)
                 self._buffers = BufferPool(scope, LITERAL_BUFFERS, LITERAL_FRAME)

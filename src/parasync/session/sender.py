@@ -88,6 +88,7 @@ class Sender:
             with Scope("sender", self._connection.report, self._tracer) as scope:
                 self._scope = scope
                 self._connection.watch(scope, self._tracer)
+                self._lanes.open(scope)
                 self._unanswered = Window(scope, ENTRIES_IN_FLIGHT)
                 # Bounded by the entries in flight; the receiving thread must not wait here.
                 self._needed: Channel[Needed] = Channel(scope, 2 * ENTRIES_IN_FLIGHT)
