@@ -16,6 +16,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "weak and strong checksums, the sender plans": ("--matching", "weak-strong"),
     "the paper's cut rule": ("--chunking", "paper"),
     "no compression": (PLAIN,),
+    "one connection": ("--streams", "1"),
     "one thread a side": ("--threads", "1"),
     "chunks of 4 KiB": ("--average", "4096"),
     "the paper's mode, compressed": PAPER_MODE,

@@ -11,8 +11,8 @@ from benchmarks.paper.experiments.lab import Baseline, transfers
 from benchmarks.paper.plan import Plan
 from benchmarks.paper.rows import Row
 
-PAPER_MODE = ("--chunking", "paper", "--matching", "weak-strong")
-"""The product's options for the paper's exchange and cut rule."""
+PAPER_MODE = ("--chunking", "paper", "--matching", "weak-strong", "--streams", "1")
+"""The product's options for the paper's exchange and cut rule, over one connection as the baselines have it."""
 PLAIN = "--no-compress"
 """The paper compresses nothing."""
 
