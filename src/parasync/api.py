@@ -24,7 +24,7 @@ from parasync.model import Failure, Monitor, Report
 from parasync.pipeline import Scope
 from parasync.session.context import Context
 from parasync.session.handshake import Link, Place, answer, new_hello, pull, push
-from parasync.session.lanes import Lobby
+from parasync.session.lobby import Lobby
 from parasync.tracing import OFF, Tracer
 from parasync.transport.memory import memory_pair
 from parasync.transport.stream import Stream

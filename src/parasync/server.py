@@ -22,7 +22,7 @@ from parasync.errors import (
 from parasync.model import Monitor
 from parasync.pipeline import Cancelled
 from parasync.session.handshake import Place, answer
-from parasync.session.lanes import Lobby
+from parasync.session.lobby import Lobby
 from parasync.transport.pipe import standard_stream
 from parasync.transport.stream import Stream
 from parasync.transport.tcp import Listener

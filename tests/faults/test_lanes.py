@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from parasync import api
-from parasync.config import DISTANT_LANES, LOSSY_LANES, MATCHINGS, Options
+from parasync.config import DISTANT_LANES, LANE_PIECE_BYTES, LOSSY_LANES, MATCHINGS, Options
 from parasync.errors import ConnectionLostError, ParaSyncError, ProtocolError, StartError, UsageError
 from parasync.kernels import ChunkTable, fingerprint_key
 from parasync.model import Entry, Kind, Monitor, Need
 from parasync.server import Module
 from parasync.session import lanes as lanes_module
 from parasync.session.connection import Connection
-from parasync.session.lanes import Lane, Lanes, Lobby
+from parasync.session.lanes import Lane, Lanes, Redo
+from parasync.session.lobby import Lobby
 from parasync.transport.memory import memory_pair
 from parasync.transport.stream import Stream
 from parasync.transport.tcp import SocketStream, connect
@@ -273,7 +274,7 @@ def greeted(server: str) -> Iterator[Greeting]:
 
 
 def test_who_does_not_know_the_token_joins_nothing(greeted: Greeting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parasync.session.lanes.HANDSHAKE_SECONDS", 0.1)
+    monkeypatch.setattr("parasync.session.lobby.HANDSHAKE_SECONDS", 0.1)
     session, stranger = greeted(), greeted()
     session.say(FrameType.HELLO, hello(push=True, token=TOKEN))
     session.hear(FrameType.WELCOME)
@@ -338,13 +339,49 @@ def test_frames_that_the_peer_did_not_get_are_done_again() -> None:
     peer = ScriptedPeer(far)
     lane = Lane(1, Connection(near, ready_state()))
     for number in range(5):
-        assert lane.send(partial(again.append, number), FrameType.LITERAL, bytes(16), b"x", file=0, count=1)
+        assert send_literal(lane, partial(again.append, number))
     peer.hear(FrameType.LITERAL)
     for redo in lane.not_received(2):
-        redo()
+        redo.again()
     assert again == [2, 3, 4]
-    assert not lane.send(partial(again.append, 5), FrameType.LITERAL, bytes(16), b"x", file=0, count=1)
+    assert not send_literal(lane, partial(again.append, 5))
     assert lane.not_received(0) == []
+
+
+def test_a_lane_forgets_what_is_done_and_takes_no_more_than_it_can_remember(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes_module, "LANE_FRAMES", 4)
+    again: list[int] = []
+    done = {0, 1, 3}
+    near, _ = memory_pair()
+    lane = Lane(1, Connection(near, ready_state()))
+    for number in range(6):  # 0 and 1 are forgotten as they are done, 3 has to wait for 2
+        assert send_literal(lane, partial(again.append, number), partial(done.__contains__, number))
+    assert lane.full
+    assert not send_literal(lane, partial(again.append, 6))
+    done.add(2)
+    assert not lane.full
+    assert send_literal(lane, partial(again.append, 6))
+    done.add(5)
+    with pytest.raises(ProtocolError, match="8 frames of lane 1, over which 7 were sent"):
+        lane.not_received(8)
+    for redo in lane.not_received(3):
+        redo.again()
+    assert again == [4, 6]
+
+
+def send_literal(lane: Lane, again: Callable[[], None], done: Callable[[], bool] = lambda: False) -> bool:
+    return lane.send(Redo(again, done), FrameType.LITERAL, bytes(16), b"x", file=0, count=1)
+
+
+def test_full_lanes_leave_the_rest_to_the_first_connection(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = connecting(monkeypatch)
+    monkeypatch.setattr(lanes_module, "LANE_FRAMES", 5)
+    (tmp_path / "here").write_bytes(NEW)
+    assert api.sync(tmp_path / "here", f"{server}/file", Options(streams=4, compression=0)).status == "ok"
+    assert (tmp_path / "there/file").read_bytes() == NEW
+    assert all(one.bytes_sent < 6 * (LANE_PIECE_BYTES + 1000) for one in made[1:])
 
 
 def ready_state() -> ProtocolState:

@@ -28,7 +28,8 @@ from parasync.errors import (
 from parasync.model import Failure, Monitor
 from parasync.session.connection import Connection, PeerGone, unexpected
 from parasync.session.context import Context, Terms
-from parasync.session.lanes import Lanes, Lobby
+from parasync.session.lanes import Lanes
+from parasync.session.lobby import Lobby
 from parasync.session.receiver import Receiver
 from parasync.session.sender import Sender
 from parasync.tracing import OFF, Tracer

@@ -8,7 +8,7 @@ does not matter over which connection, or in which order, they arrive.
 The client opens lanes and names the session by the token of its HELLO. Each
 side counts the frames of a lane. When it is lost, the receiver of files tells
 how many it got, and the sender sends the rest again over the others: a lost
-lane does not lose the session.
+lane does not lose the session. What it has to remember for that is bounded.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from parasync.config import (
-    HANDSHAKE_SECONDS,
     KEEPALIVE_SECONDS,
+    LANE_FRAMES,
     LANE_PIECE_BYTES,
     LITERAL_BYTES,
     LOSS_POLL_SECONDS,
-    MAX_LANES,
 )
-from parasync.errors import ConnectionLostError, DeadlineError, ParaSyncError, ProtocolError, StartError
+from parasync.errors import ConnectionLostError, DeadlineError, ParaSyncError, ProtocolError
 from parasync.session.connection import Connection, PeerGone
 from parasync.session.losses import LossWatch
 from parasync.wire.messages import FrameType
@@ -40,8 +39,15 @@ if TYPE_CHECKING:
     from parasync.pipeline import Scope
     from parasync.transport.stream import Stream
 
-Redo = Callable[[], None]
-"""Has one frame sent again; it may wait for the send, so it is not for the receiving thread."""
+
+class Redo(NamedTuple):
+    """A frame that is sent again if its lane is lost, unless its file is `done` by then.
+
+    `again` may wait for the send, so it is not for the receiving thread.
+    """
+
+    again: Callable[[], None]
+    done: Callable[[], bool]
 
 
 class Lane:
@@ -53,10 +59,20 @@ class Lane:
         self.lost = False
         self.frames_received = 0
         self._sent: deque[Redo] = deque()
+        self._forgotten = 0
         self._lock = threading.Lock()
+        self._book = threading.Lock()
+
+    @property
+    def full(self) -> bool:
+        """Whether it remembers so much that nothing more is sent over it for now."""
+        if len(self._sent) < LANE_FRAMES:
+            return False
+        self._forget_done()
+        return len(self._sent) >= LANE_FRAMES
 
     def send(self, redo: Redo, kind: FrameType, *payload: Buffer, file: int, count: int, flags: int = 0) -> bool:
-        """Send one frame, and remember how to do it again; False if the lane was lost before.
+        """Send one frame, and remember how to do it again; False if the lane was lost before, or is full.
 
         If it is lost now, the frame is sent again when the peer has told how many it got.
 
@@ -64,8 +80,9 @@ class Lane:
             LaneLostError: it is lost now; the peer has to be told.
         """
         with self._lock:
-            if self.lost:
+            if self.lost or self.full:
                 return False
+            self._forget_done()
             self._sent.append(redo)
             self._pass(kind, *payload, file=file, count=count, flags=flags)
         return True
@@ -86,13 +103,20 @@ class Lane:
             ProtocolError: it cannot have got so many.
         """
         self.connection.stream.abort()  # wakes whoever sends and has the lock
-        with self._lock:
+        with self._lock, self._book:
             self.lost = True
-            if received > len(self._sent):
-                raise ProtocolError(f"{received} frames of lane {self.number}, over which {len(self._sent)} were sent")
-            rest = list(self._sent)[received:]
+            sent = self._forgotten + len(self._sent)
+            if received > sent:
+                raise ProtocolError(f"{received} frames of lane {self.number}, over which {sent} were sent")
+            rest = list(self._sent)[max(0, received - self._forgotten) :]
             self._sent.clear()
-        return rest
+        return [redo for redo in rest if not redo.done()]
+
+    def _forget_done(self) -> None:
+        with self._book:
+            while self._sent and self._sent[0].done():
+                self._sent.popleft()
+                self._forgotten += 1
 
     def _pass(self, kind: FrameType, *payload: Buffer, file: int = 0, count: int = 0, flags: int = 0) -> None:
         try:
@@ -238,7 +262,9 @@ class Lanes:
     def send_over(
         self, lane: Lane, redo: Redo, kind: FrameType, *payload: Buffer, file: int, count: int, flags: int = 0
     ) -> bool:
-        """Send a frame over this lane; False if it was lost before. If it is lost now, `redo` has it sent again."""
+        """Send a frame over this lane; False if it was lost before, or is full. If it is lost now, `redo` has it sent
+        again.
+        """
         try:
             return lane.send(redo, kind, *payload, file=file, count=count, flags=flags)
         except LaneLostError:
@@ -261,7 +287,7 @@ class Lanes:
     def send_again(self, frames: list[Redo]) -> None:
         """Send these; one thread for all of them, since the peer says how many they are."""
         for redo in frames:
-            redo()
+            redo.again()
 
     @property
     def piece_bytes(self) -> int:
@@ -282,7 +308,7 @@ class Lanes:
 
     def _idlest(self) -> Lane | None:
         """The lane with the least to send, None if the first connection has less. Turns decide between equals."""
-        lanes = self._alive()
+        lanes = [lane for lane in self._alive() if not lane.full]
         if not lanes:
             return None
         self._sent += 1
@@ -329,48 +355,3 @@ class Lanes:
             lane.connection.stream.abort()
         elif scope is not None and not told:  # it never came
             scope.spawn(partial(self.main.send, FrameType.LANE_LOST, file=number), name=f"lane{number}")
-
-
-class Lobby:
-    """Where a server's lanes find their sessions."""
-
-    def __init__(self) -> None:
-        self._sessions: dict[bytes, Lanes] = {}
-        self._closed = False
-        self._changed = threading.Condition()
-
-    def host(self, token: bytes, lanes: Lanes) -> None:
-        """Lanes that name `token` join this session, until `forget`.
-
-        Raises:
-            ProtocolError: another session has that token.
-        """
-        with self._changed:
-            if token in self._sessions:
-                raise ProtocolError("another session has this one's token")
-            self._sessions[token] = lanes
-            self._changed.notify_all()
-
-    def forget(self, token: bytes, lanes: Lanes) -> None:
-        """The session is over."""
-        with self._changed:
-            if self._sessions.get(token) is lanes:
-                del self._sessions[token]
-
-    def join(self, token: bytes, number: int, stream: Stream) -> None:
-        """Hand a connection over to the session of `token`, which may be about to begin.
-
-        Raises:
-            StartError: there is no such session, or it does not want this lane.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or token in self._sessions, HANDSHAKE_SECONDS)
-            lanes = self._sessions.get(token)
-        if lanes is None or not 1 <= number <= MAX_LANES or not lanes.attach(number, stream):
-            raise StartError(f"{stream.name} wants to join a session that is over or full")
-
-    def close(self) -> None:
-        """Nobody who waits for a session is let in any more."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()

@@ -19,7 +19,7 @@ from parasync.errors import ProtocolError, display
 from parasync.kernels import FingerprintKey, LiteralReader
 from parasync.pipeline import Channel, page_buffer
 from parasync.session.compression import Packer
-from parasync.session.lanes import Lane, Lanes
+from parasync.session.lanes import Lane, Lanes, Redo
 from parasync.session.outgoing import ChangedError, OutgoingFile
 from parasync.wire.messages import EXTENT_BYTES, Flags, FrameType
 
@@ -165,7 +165,7 @@ class LiteralSender:
         self._again = again
 
     def run(self) -> None:
-        """Serve until nothing more is wanted, or the lane is lost."""
+        """Serve until nothing more is wanted, or the lane is lost or full."""
         view = memoryview(page_buffer(LITERAL_BYTES if self._lane is None else LANE_PIECE_BYTES))
         with self._packer.packing():
             self._serve(view)
@@ -200,15 +200,16 @@ class LiteralSender:
         return taken
 
     def _pass(self, piece: Piece, body: bytes | memoryview, flags: Flags, count: int) -> bool:
-        """False if this thread's lane is lost; then the piece is another's."""
+        """False if this thread's lane is lost or full; then the piece is another's."""
         index = piece.file.index
         if self._lane is None:
             self._lanes.main.send(FrameType.LITERAL, piece.extents, body, file=index, count=count, flags=flags)
             return True
-        redo = partial(self._again, LiteralTask(piece.file, piece.extents, again=piece.flags))
+        again = LiteralTask(piece.file, piece.extents, again=piece.flags)
+        redo = Redo(partial(self._again, again), piece.file.is_closed)
         sent = self._lanes.send_over(
             self._lane, redo, FrameType.LITERAL, piece.extents, body, file=index, count=count, flags=flags
         )
         if not sent:
-            redo()
-        return not self._lane.lost
+            redo.again()
+        return sent and not self._lane.lost

@@ -140,6 +140,11 @@ class OutgoingFile:
         with self._lock:
             return os.dup(self._fd) if self._fd >= 0 else None
 
+    def is_closed(self) -> bool:
+        """Whether it is done, or was given up."""
+        with self._lock:
+            return self._fd < 0
+
     def count_literal(self, length: int) -> None:
         """`length` bytes of it were sent as literals."""
         with self._lock:

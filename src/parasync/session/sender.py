@@ -33,7 +33,7 @@ from parasync.pipeline import Channel, Scope, Window
 from parasync.session.compression import LinkRate, Packer
 from parasync.session.connection import send_spans, unexpected
 from parasync.session.context import Context, Terms
-from parasync.session.lanes import Lane, Lanes
+from parasync.session.lanes import Lane, Lanes, Redo
 from parasync.session.literals import LiteralQueue, LiteralSender, LiteralTask
 from parasync.session.outgoing import ChangedError, Needed, Offered, OutgoingFile, failure_of, send_failure
 from parasync.session.verifying import Verifier
@@ -367,7 +367,7 @@ class Sender:
 
     def _send_part(self, file: OutgoingFile, table: ChunkTable, first: int, count: int) -> None:
         head = first.to_bytes(FIRST_BYTES, "little")
-        redo = partial(self._send_part, file, table, first, count)
+        redo = Redo(partial(self._send_part, file, table, first, count), file.is_closed)
         self._lanes.send(redo, FrameType.CHUNKS, head, table.encode(first, count), file=file.index, count=count)
 
     def _on_literals(self, file: OutgoingFile, length: int) -> None:
