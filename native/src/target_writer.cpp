@@ -37,7 +37,7 @@ bool all_zero(std::span<const std::uint8_t> data) {
 }
 
 // One block per thread, kept: fresh pages for every call would cost more than the copy. It begins with a page: what
-// malloc gives begins 16 bytes behind one, to where Zen 3 and 4 copy from the beginning of another a third as fast.
+// malloc gives begins 16 bytes behind one, to where Zen 3 copies from the beginning of another a third as fast.
 std::span<std::uint8_t> scratch() {
     thread_local const ZeroedMemory block(kBlock);
     return {block.data(), block.size()};

@@ -97,7 +97,7 @@ LANE_PIECE_BYTES = 256 * KIB
 """Piece of literal data per frame where there are lanes: small enough that they share what is wanted evenly."""
 LANE_FRAMES = 16384
 """Frames of unfinished files that a lane remembers, for the case that it is lost: 7 to 15 MB, for 4 GiB of literals.
-With more, it is left alone until files are done."""
+With more, it carries no more literals in that session."""
 LANE_CONNECT_SECONDS = 2.0
 """A lane that takes longer to connect is left out; the session's end may have to wait for it."""
 
