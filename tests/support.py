@@ -14,14 +14,27 @@ from pathlib import Path
 
 import msgspec
 
-from parasync.config import Options
-from parasync.model import Monitor
+from parasync.config import CHUNKING_DEFAULT, Options
+from parasync.kernels import fingerprint_key
+from parasync.model import Entry, Monitor, Need
 from parasync.server import Module, Server
 from parasync.session.context import Context
 from parasync.session.handshake import new_hello
+from parasync.session.small_incoming import Plan, SmallFiles
 from parasync.transport.stream import Stream
+from parasync.tree.safepath import Root
 from parasync.wire import codec
-from parasync.wire.messages import FrameType, Header
+from parasync.wire.messages import FrameType, Header, SmallFile
+
+
+def write_small(root: Root, path: bytes, data: bytes, entry: Entry, fsync: bool) -> None:
+    """Store one small file as a session does; raises the OSError that it failed with."""
+    plan = Plan(0, entry._replace(path=path, size=len(data)), path, Need.WHOLE)
+    key = fingerprint_key(bytes(16))
+    item = SmallFile(0, False, key.fingerprint(data), data)
+    for _, error in SmallFiles(key, CHUNKING_DEFAULT).store(root, [(plan, item)], fsync).failed:
+        raise error
+
 
 Snapshot = dict[bytes, tuple[str, int, int, bytes]]
 

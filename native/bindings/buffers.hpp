@@ -1,4 +1,4 @@
-// What every binding file needs: Python's buffers as spans, and fingerprints as bytes.
+// What every binding file needs: Python's buffers as spans, fingerprints as bytes, cut rules by name.
 #pragma once
 
 #include <cstddef>
@@ -6,11 +6,14 @@
 #include <cstring>
 #include <span>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <nanobind/nanobind.h>
 
+#include "parasync/chunking.hpp"
 #include "parasync/fingerprint.hpp"
 
 namespace parasync::bindings {
@@ -58,6 +61,12 @@ inline Fingerprint to_fingerprint(const nb::bytes& raw) {
     return fingerprint;
 }
 
+inline CutRule cut_rule(std::string_view name) {
+    if (name == "default") return CutRule::kHighest;
+    if (name == "paper") return CutRule::kFirst;
+    throw std::invalid_argument("there is no cut rule " + std::string(name));
+}
+
 // Calls `work` without the GIL and hands on what it returns.
 template <class Work>
 auto unlocked(Work&& work) {
@@ -75,6 +84,7 @@ nb::bytes record_bytes(const std::vector<Record>& batch) {
 void bind_chunking(nb::module_& module);     // chunking.cpp
 void bind_columns(nb::module_& module);      // columns.cpp
 void bind_io(nb::module_& module);           // io.cpp
+void bind_small_files(nb::module_& module);  // small_files.cpp
 void bind_weak_strong(nb::module_& module);  // weak_strong.cpp
 
 }  // namespace parasync::bindings

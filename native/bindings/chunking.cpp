@@ -36,12 +36,6 @@ nb::bytes fingerprint(const FingerprintKey& key, nb::handle data) {
     return to_bytes(unlocked([&] { return key.fingerprint(buffer.bytes().data(), buffer.bytes().size()); }));
 }
 
-CutRule cut_rule(std::string_view name) {
-    if (name == "default") return CutRule::kHighest;
-    if (name == "paper") return CutRule::kFirst;
-    throw std::invalid_argument("there is no cut rule " + std::string(name));
-}
-
 void scan_file(OwningSegment& owner, const FingerprintKey& key, std::uint32_t average, int fd, std::uint64_t offset,
                std::size_t length, std::string_view rule, bool weak) {
     const ScanOptions options{cut_rule(rule), weak};

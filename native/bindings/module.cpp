@@ -31,5 +31,6 @@ NB_MODULE(_native, module) {
     parasync::bindings::bind_chunking(module);
     parasync::bindings::bind_columns(module);
     parasync::bindings::bind_io(module);
+    parasync::bindings::bind_small_files(module);
     parasync::bindings::bind_weak_strong(module);
 }

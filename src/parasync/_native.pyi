@@ -253,6 +253,57 @@ class TargetWriter:
     def written(self) -> int: ...
     def fingerprint(self) -> bytes: ...
 
+MAX_SMALL: int
+"""Largest small file, bytes."""
+MAX_SMALL_AVERAGE: int
+"""Largest average chunk size for small files: their chunks are encoded in 18 bytes each."""
+CHANGED: int
+"""A small file's error: it is not what it was said to be."""
+UNVERIFIED: int
+"""A small file's error: what is to be stored does not have the fingerprint that it should."""
+
+class SmallReader:
+    """Reads small files in batches and compares them in memory. One owner; not thread-safe.
+
+    A file is a name in an open directory: its descriptor and one component. Links are not followed, FIFOs not waited
+    for. Each answer begins with 0, the errno with which that file failed, or `CHANGED`; the others go on.
+    """
+
+    def __init__(self, key: FingerprintKey, rule: str = "default") -> None:
+        """Cuts chunks by this rule. ValueError for an unknown one."""
+
+    def bases(self, requests: list[tuple[int, bytes, int, int]]) -> list[tuple[int, bytes, bytes]]:
+        """Of (directory, name, size, average) each: (error, fingerprint, encoded chunks), no chunks for average 0.
+
+        ValueError for a size above MAX_SMALL, a bad average or a name that is not one component.
+        """
+
+    def targets(
+        self, requests: list[tuple[int, bytes, int, int, bytes, bytes, int]]
+    ) -> list[tuple[int, bool, bytes, bytes, bytes]]:
+        """How each target comes from its basis: (error, same, fingerprint, literals, copies).
+
+        A request is (directory, name, size, mtime in ns, and of the basis: fingerprint or b"", encoded chunks or b"",
+        their average). `same`: the basis is the target. Else literals fill, in order, what the copies leave of it.
+        ValueError as in `bases`, and for bad chunks.
+        """
+
+def store_small(
+    key: FingerprintKey,
+    requests: list[tuple[int, bytes, int, int, int, bool, bytes, bytes, bytes]],
+    prefix: bytes,
+    durable: bool,
+) -> list[int]:
+    """Put small files in their places, each verified; the error of each: 0, an errno, `CHANGED` or `UNVERIFIED`.
+
+    A request is (directory, name, size, mode, mtime in ns, same, fingerprint, literals, copies of the old file): with
+    `same`, the old file only gets mode and time. A new file's temporary name is `prefix` and 16 hexadecimal digits.
+    `durable`: its content, not its name, is on the disk then. An error leaves the old file as it was.
+
+    ValueError for a size above MAX_SMALL, for literals and copies that do not make up the file, or a name that is not
+    one component.
+    """
+
 def crc32c(data: Buffer, before: int) -> int:
     """CRC32C of A||`data`, given that of A in `before` (0 if A is empty)."""
 

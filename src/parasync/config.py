@@ -49,7 +49,15 @@ LITERAL_BYTES = 1 * MIB
 SMALL_FILE = DEFAULT_AVERAGE
 """Up to one average chunk a file is not chunked: a fingerprint stands for it, and it travels in a batch."""
 SMALL_WHOLE = 256 * KIB
-"""Up to this size a file without a basis travels in a batch too: no descriptor and no place in the window."""
+"""Up to this size files travel in batches, with what the basis lacks of them only (decision 17): no descriptor, no
+place in the window and one exchange."""
+SMALL_AVERAGE = MIN_AVERAGE
+"""Of the chunks of such files: the receiver sends their fingerprints, 1 % of the basis, before it knows what is new."""
+MAX_SMALL_AVERAGE = 32 * KIB
+LEAST_PATCH = 2 * KIB
+"""Smaller files are sooner sent whole than compared by parts."""
+SMALL_DIRECTORIES = 64
+"""Directories that a batch of small files holds open."""
 SMALL_BATCH_BYTES = 1 * MIB
 SMALL_BATCH_FILES = 1024
 COPY_BYTES = 1 * MIB

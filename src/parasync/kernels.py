@@ -12,7 +12,9 @@ from hashlib import shake_256
 
 from parasync import _native
 from parasync._native import (
+    CHANGED,
     CONTEXT,
+    UNVERIFIED,
     BasisIndex,
     ChunkMatcher,
     ChunkTable,
@@ -20,6 +22,7 @@ from parasync._native import (
     LiteralReader,
     Merger,
     Segment,
+    SmallReader,
     StrongMatcher,
     TargetWriter,
     TentativeMatcher,
@@ -30,15 +33,18 @@ from parasync._native import (
     cpu_features,
     crc32c,
     crc32c_combine,
+    store_small,
     tokens,
     usable_kernels,
 )
 from parasync.errors import UsageError
 
 __all__ = [
+    "CHANGED",
     "CONTEXT",
     "KERNEL_VARIABLE",
     "KEY_BYTES",
+    "UNVERIFIED",
     "BasisIndex",
     "ChunkMatcher",
     "ChunkTable",
@@ -46,6 +52,7 @@ __all__ = [
     "LiteralReader",
     "Merger",
     "Segment",
+    "SmallReader",
     "StrongMatcher",
     "TargetWriter",
     "TentativeMatcher",
@@ -59,6 +66,7 @@ __all__ = [
     "crc32c_combine",
     "fingerprint_key",
     "select_kernel",
+    "store_small",
     "tokens",
     "usable_kernels",
 ]

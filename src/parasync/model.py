@@ -40,6 +40,7 @@ class Need(IntEnum):
     WHOLE = 0
     DELTA = 1
     COMPARE = 2
+    PATCH = 3
 
 
 @dataclass(slots=True)

@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 
 from parasync.errors import ParaSyncError, ProtocolError
 from parasync.model import Entry, Kind
-from parasync.tree.commit import PendingFile, write_small
+from parasync.tree.commit import PendingFile
 from parasync.tree.destination import TreeWriter, open_destination
 from parasync.tree.metadata import apply_metadata
 from parasync.tree.safepath import Root
 from parasync.tree.scan import Source, open_source, scan
+from support import write_small
 
 SECRET = b"not for the peer"
 REFUSALS = (OSError, ParaSyncError)

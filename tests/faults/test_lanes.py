@@ -25,7 +25,7 @@ from parasync.session.lobby import Lobby
 from parasync.transport.memory import memory_pair
 from parasync.transport.stream import Stream
 from parasync.transport.tcp import SocketStream, connect
-from parasync.wire import codec
+from parasync.wire import codec, content
 from parasync.wire.messages import TOKEN_BYTES, FrameType, NeedItem
 from parasync.wire.state import ProtocolState
 from support import ScriptedPeer, hello, leftovers, serving
@@ -414,7 +414,7 @@ def test_a_lane_that_the_sender_gives_up_is_told_even_if_it_never_came(greeted: 
     peer.hear(FrameType.WELCOME)
     peer.say(FrameType.ENTRIES, codec.encode_entries([Entry(b"file", Kind.FILE, len(NEW), 10**18, 0o644)]), count=1)
     _, payload = peer.hear(FrameType.NEEDS)
-    assert codec.decode_needs(payload) == [NeedItem(0, Need.DELTA, 8192)]
+    assert content.decode_needs(payload) == [NeedItem(0, Need.DELTA, 8192)]
     for number in (7, 7, 8):
         peer.say(FrameType.LANE_LOST, file=number)
     answers = [peer.hear(FrameType.LANE_LOST)[0] for _ in range(2)]

@@ -26,7 +26,7 @@ from parasync.kernels import ChunkTable, FingerprintKey, fingerprint_key
 from parasync.model import Entry, Kind, Need, Report
 from parasync.server import Module
 from parasync.transport.tcp import Listener, connect
-from parasync.wire import codec
+from parasync.wire import codec, content
 from parasync.wire.messages import Flags, FrameType, NeedItem, SmallFile, Welcome
 from support import ScriptedPeer, hello, leftovers, serving
 
@@ -103,7 +103,7 @@ def offer(peer: ScriptedPeer, *entries: Entry) -> tuple[FingerprintKey, list[Nee
     key = fingerprint_key(codec.decode_welcome(payload).key)
     peer.say(FrameType.ENTRIES, codec.encode_entries(entries), count=len(entries))
     _, payload = peer.hear(FrameType.NEEDS)
-    return key, codec.decode_needs(payload)
+    return key, content.decode_needs(payload)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_the_sender_answers_the_first_wants_before_its_list_is_complete(tmp_path
     with pushed_to(tmp_path / "file") as (peer, _):
         welcome(peer)
         peer.hear(FrameType.ENTRIES)
-        peer.say(FrameType.NEEDS, codec.encode_needs([NeedItem(0, Need.DELTA, 8192)]), count=1)
+        peer.say(FrameType.NEEDS, content.encode_needs([NeedItem(0, Need.DELTA, 8192)]), count=1)
         peer.hear(FrameType.CHUNKS)
         peer.say(FrameType.WANTS, (4096).to_bytes(8, "little") * 2, count=1)
         header, payload = peer.hear(FrameType.LITERAL, FrameType.FILE_END)
@@ -163,7 +163,7 @@ def test_a_delta_that_does_not_verify_is_asked_for_whole_and_then_fails(basis: P
             if not attempt:
                 header, payload = peer.hear(FrameType.NEEDS)
                 assert header.count == 0
-                assert codec.decode_needs(payload) == [NeedItem(0, Need.WHOLE, 8192)]
+                assert content.decode_needs(payload) == [NeedItem(0, Need.WHOLE, 8192)]
         peer.say(FrameType.FILE_END, table.fold(key), flags=Flags.RETRY)
         _, payload = peer.hear(FrameType.FILE_FAILED)
         assert "does not verify" in codec.decode_failed(payload).message
@@ -209,7 +209,7 @@ NONSENSE = {
     "end without chunks": (FrameType.FILE_END, bytes(16), 0),
     "chunks of length zero": (FrameType.CHUNKS, FIRST + bytes(18), 1),
     "chunks below the minimum": (FrameType.CHUNKS, FIRST + b"\x01\x00" * 2 + bytes(32), 2),
-    "a small file that is none": (FrameType.SMALL, codec.encode_small([SmallFile(0, False, bytes(16), b"x")]), 1),
+    "a small file that is none": (FrameType.SMALL, content.encode_small([SmallFile(0, False, bytes(16), b"x")]), 1),
     "a second greeting": (FrameType.HELLO, hello(push=True), 0),
     "chunks that do not follow": (FrameType.CHUNKS, b"\xff" * 4 + bytes(18), 1),
     "joining inside a session": (FrameType.JOIN, bytes(16), 0),
@@ -320,7 +320,7 @@ def test_what_a_peer_reports_is_what_the_user_reads(tmp_path: Path) -> None:
     with pushed_to(tmp_path / "file") as (peer, outcome):
         welcome(peer)
         peer.hear(FrameType.ENTRIES)
-        peer.say(FrameType.NEEDS, codec.encode_needs([NeedItem(0, Need.WHOLE, 0)]), count=1)
+        peer.say(FrameType.NEEDS, content.encode_needs([NeedItem(0, Need.WHOLE, 0)]), count=1)
         peer.hear(FrameType.LITERAL)
         peer.say(FrameType.ERROR, codec.encode_error("file", "no space left there", False))
         peer.stream.close_sending()
@@ -407,7 +407,7 @@ def test_a_source_that_changes_fails_alone(tmp_path: Path, need: Need, change: s
             (tmp_path / "d/file").write_bytes(NEW[:2_000_000] if change == "grows" else b"")
         index = names.index(b"d/file")
         average = 8192 if need is Need.DELTA else 0
-        peer.say(FrameType.NEEDS, codec.encode_needs([NeedItem(index, need, average)]), count=len(names))
+        peer.say(FrameType.NEEDS, content.encode_needs([NeedItem(index, need, average)]), count=len(names))
         header, payload = peer.hear(FrameType.FILE_FAILED)
         failed = codec.decode_failed(payload)
         assert (header.file, failed.path) == (index, b"d/file")

@@ -18,7 +18,7 @@ from parasync.kernels import FingerprintKey, blake3, crc32c, fingerprint_key
 from parasync.model import Entry, Need
 from parasync.server import Module
 from parasync.tracing import Tracer
-from parasync.wire import batches, codec
+from parasync.wire import batches, codec, content
 from parasync.wire.messages import FEATURES, Flags, FrameType, NeedItem, Welcome
 from support import ScriptedPeer, hello, leftovers, serving
 from weak_strong_support import colliding
@@ -38,7 +38,7 @@ def offer(peer: ScriptedPeer, *entries: Entry) -> FingerprintKey:
     _, payload = peer.hear(FrameType.WELCOME)
     peer.say(FrameType.ENTRIES, codec.encode_entries(entries), count=len(entries))
     _, needs = peer.hear(FrameType.NEEDS)
-    assert [item.need for item in codec.decode_needs(needs)] == [Need.DELTA] * len(entries)
+    assert [item.need for item in content.decode_needs(needs)] == [Need.DELTA] * len(entries)
     return fingerprint_key(codec.decode_welcome(payload).key)
 
 
@@ -89,7 +89,7 @@ def hear_weak(peer: ScriptedPeer, name: str = "file") -> list[int]:
     peer.hear(FrameType.HELLO)
     peer.say(FrameType.WELCOME, codec.encode_welcome(Welcome(key=KEY, features=list(FEATURES))))
     peer.hear(FrameType.ENTRIES)
-    peer.say(FrameType.NEEDS, codec.encode_needs([NeedItem(0, Need.DELTA, 8192)]), count=1)
+    peer.say(FrameType.NEEDS, content.encode_needs([NeedItem(0, Need.DELTA, 8192)]), count=1)
     header, payload = peer.hear(FrameType.WEAK)
     assert len(payload) == 4 * header.count
     return [value for (value,) in struct.iter_unpack("<I", payload)]
@@ -289,7 +289,7 @@ def test_wrong_commands_are_found_out_and_the_file_is_asked_for_whole(basis: Pat
         peer.say(FrameType.COPIES, copies(1, (0, 0, len(piece)), (len(piece), 0, len(piece))), count=2)
         header, payload = peer.hear(FrameType.NEEDS)
         assert header.count == 0
-        assert codec.decode_needs(payload) == [NeedItem(0, Need.WHOLE, 8192)]
+        assert content.decode_needs(payload) == [NeedItem(0, Need.WHOLE, 8192)]
         # News of the first attempt are ignored.
         peer.say(FrameType.COPIES, copies(0, (0, 0, 1)), count=1)
         peer.say(FrameType.LITERAL, struct.pack("<QQ", 0, len(data)) + data, count=1, flags=Flags.RETRY)

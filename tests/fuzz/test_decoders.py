@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from parasync.config import MAX_FRAME
 from parasync.errors import ProtocolError, VersionError
 from parasync.model import Entry, Kind, Need
-from parasync.wire import batches, codec
+from parasync.wire import batches, codec, content
 from parasync.wire.messages import (
     MAX_BATCH,
     RULES,
@@ -45,10 +45,10 @@ VALID: dict[Callable[[bytes], Any], bytes] = {
             Entry(b"a/l", Kind.SYMLINK, 0, 0, 0o777, b"../b"),
         ]
     ),
-    codec.decode_needs: codec.encode_needs(
+    content.decode_needs: content.encode_needs(
         [NeedItem(0, Need.WHOLE, 0), NeedItem(70_000, Need.DELTA, 8192), NeedItem(9, Need.COMPARE, 8192, b"f" * 16)]
     ),
-    codec.decode_small: codec.encode_small(
+    content.decode_small: content.encode_small(
         [SmallFile(1, True, b"f" * 16, b""), SmallFile(2, False, b"g" * 16, b"content" * 30)]
     ),
     codec.decode_indices: codec.encode_indices([1, 2, 1 << 31]),
@@ -212,8 +212,8 @@ def test_claimed_sizes_allocate_nothing(decode: Callable[[bytes], Any], lie: byt
     ("decode", "item"),
     [
         (codec.decode_entries, b"\x96\xc4\x00\x01\x00\x00\x00\xc4\x00"),
-        (codec.decode_needs, b"\x94\x00\x00\x00\xc4\x00"),
-        (codec.decode_small, b"\x94\x00\xc3\xc4\x10" + bytes(16) + b"\xc4\x00"),
+        (content.decode_needs, b"\x94\x00\x00\x00\xc4\x00"),
+        (content.decode_small, b"\x94\x00\xc3\xc4\x10" + bytes(16) + b"\xc4\x00"),
     ],
     ids=["entries", "needs", "small"],
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from parasync.config import ENTRY_BATCH, MAX_FRAME, MAX_PATH
 from parasync.errors import ParaSyncError, ProtocolError, UsageError
 from parasync.model import Entry, Kind, Need
-from parasync.wire import codec
+from parasync.wire import codec, content
 from parasync.wire.messages import (
     MAX_BATCH,
     MAX_FAILURES,
@@ -206,7 +206,7 @@ def test_entries_of_any_length_fit_in_frames() -> None:
 
 @given(st.lists(needs, max_size=20))
 def test_needs_round_trip(items: list[NeedItem]) -> None:
-    assert codec.decode_needs(codec.encode_needs(items)) == items
+    assert content.decode_needs(content.encode_needs(items)) == items
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_needs_round_trip(items: list[NeedItem]) -> None:
 )
 def test_impossible_needs(item: object) -> None:
     with pytest.raises(ProtocolError):
-        codec.decode_needs(pack([item]))
+        content.decode_needs(pack([item]))
 
 
 # -- files ----------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_impossible_needs(item: object) -> None:
 
 @given(st.lists(small_files, min_size=1, max_size=10))
 def test_small_files_round_trip(files: list[SmallFile]) -> None:
-    assert codec.decode_small(codec.encode_small(files)) == files
+    assert content.decode_small(content.encode_small(files)) == files
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_small_files_round_trip(files: list[SmallFile]) -> None:
 )
 def test_impossible_small_files(file: object) -> None:
     with pytest.raises(ProtocolError, match=r"^malformed small files: "):
-        codec.decode_small(pack([file]))
+        content.decode_small(pack([file]))
 
 
 @given(st.lists(indices, max_size=50))

@@ -16,8 +16,9 @@ import pytest
 
 from parasync.errors import FileError
 from parasync.model import Entry, Kind
-from parasync.tree.commit import PendingFile, write_small
+from parasync.tree.commit import PendingFile
 from parasync.tree.safepath import Root, is_temp
+from support import write_small
 
 MTIME = 1_600_000_000_123_456_789
 

@@ -10,9 +10,9 @@ import pytest
 
 from parasync.errors import FileError, ProtocolError, SelectionError
 from parasync.model import Entry, Kind
-from parasync.tree.commit import write_small
 from parasync.tree.destination import TreeWriter, open_destination
 from parasync.tree.safepath import Root
+from support import write_small
 from unprivileged import as_nobody, give_away
 
 MTIME = 1_500_000_000_000_000_007

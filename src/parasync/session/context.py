@@ -7,6 +7,7 @@ from typing import NamedTuple
 from parasync.config import Options
 from parasync.model import Monitor
 from parasync.tracing import OFF, Tracer
+from parasync.tree.destination import Destination
 
 
 class Terms(NamedTuple):
@@ -15,6 +16,13 @@ class Terms(NamedTuple):
     key: bytes
     zstd: bool
     files_in_flight: int
+
+
+class Goal(NamedTuple):
+    """What the receiver learns from the greeting: where entries go, and whether the sender answers PATCH."""
+
+    destination: Destination
+    patches: bool
 
 
 class Context(NamedTuple):

@@ -10,15 +10,15 @@ from parasync.chunking import ChunkingPool, InlineChunker
 from parasync.config import FILES_IN_FLIGHT, Options
 from parasync.errors import FileError, ProtocolError, describe_os_error
 from parasync.kernels import FingerprintKey
-from parasync.model import Need
+from parasync.model import Entry, Need
 from parasync.pipeline import Scope
 from parasync.reconstruction import Outcome, Reconstruction
 from parasync.session.connection import Connection, unexpected
 from parasync.session.incoming import Attempt, IncomingFile, Stage
 from parasync.session.ledger import Ledger, fatal_reason
-from parasync.session.planner import Plan
+from parasync.session.small_incoming import Plan, Stored
 from parasync.tree.safepath import Root
-from parasync.wire import codec
+from parasync.wire import codec, content
 from parasync.wire.messages import Failed, Flags, FrameType, Header, NeedItem
 
 
@@ -39,6 +39,7 @@ class Flight:
         self._ledger = ledger
         self._options = options
         self._files: dict[int, IncomingFile] = {}
+        self._small: dict[int, Plan] = {}
         self._waiting: deque[IncomingFile] = deque()
         self._open = 0
         self._failed: set[int] = set()
@@ -58,18 +59,22 @@ class Flight:
 
     def add(self, plans: Sequence[Plan]) -> list[NeedItem]:
         """Take these files over; what to tell the sender of them. Those in the window are open when this returns."""
-        files = [IncomingFile(plan.number, plan.entry, plan.path, plan.need, self._options) for plan in plans]
-        self._ledger.expect(len(files))
+        self._ledger.expect(len(plans))
+        needs: list[NeedItem] = []
         with self._lock:
-            for file in files:
-                self._files[file.index] = file
-                if file.need is Need.DELTA:
-                    self._waiting.append(file)
+            for plan in plans:
+                average = plan.average
+                if plan.small:
+                    self._small[plan.number] = plan
+                else:
+                    file = IncomingFile(plan.number, plan.entry, plan.path, plan.need, self._options)
+                    average = file.average
+                    self._files[file.index] = file
+                    if file.need is Need.DELTA:
+                        self._waiting.append(file)
+                needs.append(NeedItem(plan.number, plan.need, average, plan.fingerprint, plan.chunks))
         self._admit()
-        return [
-            NeedItem(file.index, file.need, file.average, plan.fingerprint)
-            for file, plan in zip(files, plans, strict=True)
-        ]
+        return needs
 
     # -- the receiving threads ----------------------------------------------------------------
 
@@ -98,18 +103,29 @@ class Flight:
         with self._lock:
             return self._files.get(index)
 
-    def claim_small(self, index: int) -> IncomingFile:
-        """A file whose whole content has come; once.
+    def claim_small(self, indices: Sequence[int]) -> list[Plan]:
+        """Files whose whole content has come; each once.
 
         Raises:
-            ProtocolError: it is not needed in that way.
+            ProtocolError: one is not needed in that way.
         """
         with self._lock:
-            file = self._files.get(index)
-            if file is None or file.stage is not Stage.WAITING or file.need is Need.DELTA or file.claimed:
-                raise ProtocolError(f"content of file {index}, which is not needed as a small file")
-            file.claimed = True
-            return file
+            plans = [self._small.pop(index, None) for index in indices]
+        claimed = [plan for plan in plans if plan is not None]
+        if len(claimed) < len(plans):
+            missing = indices[plans.index(None)]
+            raise ProtocolError(f"content of file {missing}, which is not needed as a small file")
+        return claimed
+
+    def refused_small(self, index: int, failed: Failed) -> bool:
+        """The sender cannot send this one; whether it is one that comes in a batch."""
+        with self._lock:
+            if self._small.pop(index, None) is None:
+                return False
+            self._failed.add(index)
+        self._ledger.failed(failed)
+        self._ledger.resolve(1)
+        return True
 
     def open_whole(self, file: IncomingFile) -> None:
         """Open a file that comes whole, for its first frame; nothing if it is open.
@@ -149,15 +165,25 @@ class Flight:
                 self._open -= 1
                 self._retried.add(file.index)
             item = NeedItem(file.index, Need.WHOLE, file.average, b"")
-            self._connection.send(FrameType.NEEDS, codec.encode_needs([item]))
+            self._connection.send(FrameType.NEEDS, content.encode_needs([item]))
 
-    def done_small(self, files: Sequence[IncomingFile]) -> None:
-        """These were stored."""
-        with self._lock:
-            for file in files:
-                self._files.pop(file.index, None)
-        if files:
-            self._tell_done(files)
+    def settle_small(self, stored: Stored) -> None:
+        """Act on what came of a batch that was claimed."""
+        if stored.done:
+            self._tell_done([plan.number for plan in stored.done], [plan.entry for plan in stored.done])
+        for plan, error in stored.failed:
+            failed = self._failure(plan.path, error)
+            with self._lock:
+                self._failed.add(plan.number)
+            self._ledger.failed(failed)
+            self._connection.send(FrameType.FILE_FAILED, codec.encode_failed(failed), file=plan.number)
+            self._ledger.resolve(1)
+        if stored.again:
+            again = [plan._replace(need=Need.WHOLE, average=0, fingerprint=b"", chunks=b"") for plan in stored.again]
+            with self._lock:
+                self._small.update((plan.number, plan) for plan in again)
+            items = [NeedItem(plan.number, plan.need, 0) for plan in again]
+            self._connection.send(FrameType.NEEDS, content.encode_needs(items))
 
     def fail(self, file: IncomingFile, error: OSError) -> None:
         """A file could not be written: it fails, the rest goes on.
@@ -165,11 +191,13 @@ class Flight:
         Raises:
             FileError: the reason is the disk as a whole.
         """
-        reason = fatal_reason(file.path, error)
+        self.give_up(file, self._failure(file.path, error), tell=True)
+
+    def _failure(self, path: bytes, error: OSError) -> Failed:
+        reason = fatal_reason(path, error)
         if reason is not None:
             raise FileError(reason) from error
-        message = describe_os_error("write", file.path, error)
-        self.give_up(file, Failed(file.path, FileError.code, message), tell=True)
+        return Failed(path, FileError.code, describe_os_error("write", path, error))
 
     def give_up(self, file: IncomingFile, failed: Failed, tell: bool) -> None:
         """The file will not come; `tell` the sender, unless it said so itself."""
@@ -199,17 +227,14 @@ class Flight:
             return
         try:
             if self._forget(file):
-                self._tell_done([file])
+                self._tell_done([file.index], [file.entry])
         finally:
             file.release_basis()
 
-    def _tell_done(self, files: Sequence[IncomingFile]) -> None:
-        for file in files:
-            self._ledger.done(file.path, file.entry.size)
-        self._connection.send(
-            FrameType.FILES_DONE, codec.encode_indices([file.index for file in files]), count=len(files)
-        )
-        self._ledger.resolve(len(files))
+    def _tell_done(self, indices: Sequence[int], entries: Sequence[Entry]) -> None:
+        self._ledger.done(entries)
+        self._connection.send(FrameType.FILES_DONE, codec.encode_indices(indices), count=len(indices))
+        self._ledger.resolve(len(indices))
 
     def _forget(self, file: IncomingFile) -> bool:
         """Close the file and let the next one in; whether this call did it."""

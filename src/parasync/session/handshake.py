@@ -27,7 +27,7 @@ from parasync.errors import (
 )
 from parasync.model import Failure, Monitor
 from parasync.session.connection import Connection, PeerGone, unexpected
-from parasync.session.context import Context, Terms
+from parasync.session.context import Context, Goal, Terms
 from parasync.session.lanes import Lanes
 from parasync.session.lobby import Lobby
 from parasync.session.receiver import Receiver
@@ -42,6 +42,7 @@ from parasync.wire.messages import (
     FEATURES,
     KEY_BYTES,
     PAPER_CHUNKING,
+    PATCH,
     TOKEN_BYTES,
     WEAK_STRONG,
     ZSTD,
@@ -105,8 +106,9 @@ def pull(link: Link, hello: Hello, destination: Callable[[bool], Destination], c
     connection = Connection(link.stream, ProtocolState("receiver", client=True))
     asked = _greet(connection, hello)
 
-    def handshake() -> Destination:
-        return destination(_receive_welcome(connection, context, asked).single_file)
+    def handshake() -> Goal:
+        welcome = _receive_welcome(connection, context, asked)
+        return Goal(destination(welcome.single_file), PATCH in welcome.features)
 
     lanes = link.join(connection, hello)
     return Receiver(lanes, kernels.fingerprint_key(hello.key), context, handshake).run()
@@ -216,9 +218,9 @@ def _answer_push(lanes: Lanes, hello: Hello, place: Place, context: Context) -> 
     key = new_key()
     destination = open_destination(hello.path, place.root, hello.single_file, hello.many, hello.dry_run)
 
-    def handshake() -> Destination:
+    def handshake() -> Goal:
         lanes.main.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(key, single_file=False)))
-        return destination
+        return Goal(destination, PATCH in hello.features)
 
     roots = [destination.root] if destination.root is not None else []
     return Receiver(lanes, kernels.fingerprint_key(key), context, handshake), roots

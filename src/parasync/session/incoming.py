@@ -54,7 +54,6 @@ class IncomingFile:
         self.average = options.average or default_average(entry.size)
         self.stage = Stage.WAITING
         self.retried = False
-        self.claimed = False
         self.wanted = False
         self.copied = 0
         self.literal = 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import threading
+from collections.abc import Sequence
 
 from parasync.errors import PartialTransferError, VanishedError, describe_os_error
-from parasync.model import Failure, Monitor
+from parasync.model import Entry, Failure, Monitor
 from parasync.pipeline import Scope
 from parasync.wire.messages import Failed, Finish
 
@@ -31,10 +32,10 @@ class Ledger:
         self._planned = False
         self._changed = threading.Condition()
 
-    def listed(self, size: int) -> None:
-        """A file of `size` bytes was announced."""
-        self._monitor.expect(size)
-        self._monitor.add(files_total=1)
+    def listed(self, sizes: Sequence[int]) -> None:
+        """Files of these sizes were announced."""
+        self._monitor.expect(sum(sizes))
+        self._monitor.add(files_total=len(sizes))
 
     def unchanged(self, size: int) -> None:
         """A file is what it should be."""
@@ -56,10 +57,11 @@ class Ledger:
         self._monitor.advance(copied + literal)
         self._monitor.add(bytes_copied=copied, bytes_literal=literal)
 
-    def done(self, path: bytes, size: int) -> None:
-        """A file of `size` bytes was committed."""
-        self._monitor.add(files_sent=1, bytes_target=size)
-        self._monitor.emit("file", path)
+    def done(self, entries: Sequence[Entry]) -> None:
+        """These files were committed."""
+        self._monitor.add(files_sent=len(entries), bytes_target=sum(entry.size for entry in entries))
+        for entry in entries:
+            self._monitor.emit("file", entry.path)
 
     def failed(self, failed: Failed | Failure) -> None:
         """A path could not be transferred."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
-from parasync.config import SMALL_WHOLE, Options
+from parasync.config import Options
 from parasync.errors import ProtocolError, describe_os_error, display
 from parasync.kernels import ChunkTable
 from parasync.model import Entry, Need
@@ -40,27 +40,6 @@ class Offered(NamedTuple):
             raise
         return fd
 
-    def read(self) -> bytes:
-        """All of it, for a small file.
-
-        Raises:
-            OSError: it cannot be opened or read.
-            ChangedError: it is not what was announced any more.
-            EOFError: it became shorter.
-        """
-        size = self.entry.size
-        fd = self.open()
-        try:
-            data = os.read(fd, size)
-            while len(data) < size:
-                more = os.read(fd, size - len(data))
-                if not more:
-                    raise EOFError
-                data += more
-        finally:
-            os.close(fd)
-        return data
-
     def check(self, fd: int) -> None:
         """Raise ChangedError unless size and time are still those announced."""
         now = os.fstat(fd)
@@ -74,12 +53,8 @@ class Needed(NamedTuple):
     number: int
     offered: Offered
     item: NeedItem
-
-    @property
-    def small(self) -> bool:
-        """Whether it travels in a batch."""
-        whole_and_small = self.item.need is Need.WHOLE and self.offered.entry.size <= SMALL_WHOLE
-        return self.item.need is Need.COMPARE or whole_and_small
+    again: bool = False
+    """It was sent before, and did not verify."""
 
 
 class ChangedError(Exception):

@@ -35,16 +35,16 @@ from parasync.pipeline import Channel, Scope
 from parasync.reconstruction import BufferPool, Outcome, Reconstruction, WriterPool
 from parasync.session.compression import unpack
 from parasync.session.connection import Connection, send_spans, unexpected
-from parasync.session.context import Context
+from parasync.session.context import Context, Goal
 from parasync.session.flight import Flight
 from parasync.session.incoming import IncomingFile
 from parasync.session.lanes import Lane, Lanes
 from parasync.session.ledger import Ledger
 from parasync.session.literals import EXTENTS_PER_FRAME
 from parasync.session.planner import Planner
+from parasync.session.small_incoming import Plan
 from parasync.session.tokens import TokenSender
-from parasync.tree.destination import Destination
-from parasync.wire import codec
+from parasync.wire import codec, content
 from parasync.wire.messages import (
     COPY_BYTES,
     EXTENT_BYTES,
@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 LITERAL_FRAME = LITERAL_BYTES + EXTENTS_PER_FRAME * EXTENT_BYTES
 COPIES_PER_TASK = 32
+PLANNED_TOGETHER = 256
+"""Entries that are answered together: their needs fit a frame, and the sender has work soon."""
 COPY_QUEUE_BYTES = 1 << 20
 """Copies that wait for a writer, as records: bounds memory, not work."""
 
@@ -79,7 +81,7 @@ class Receiver:
         lanes: Lanes,
         key: FingerprintKey,
         context: Context,
-        handshake: Callable[[], Destination],
+        handshake: Callable[[], Goal],
     ) -> None:
         self._lanes = lanes
         self._connection = lanes.main
@@ -191,11 +193,11 @@ class Receiver:
         payload: Buffer = self._connection.payload(header)
         if header.flags & Flags.ZSTD:
             payload = unpack(payload, MAX_FRAME)
-        small = codec.decode_small(payload)
+        small = content.decode_small(payload)
         if len(small) != header.count:
             raise ProtocolError(f"{len(small)} small files where {header.count} were announced")
-        files = [(self._flight.claim_small(item.index), item) for item in small]
-        self._literals.submit(partial(self._store_small, files), header.length)
+        plans = self._flight.claim_small([item.index for item in small])
+        self._literals.submit(partial(self._store_small, list(zip(plans, small, strict=True))), header.length)
 
     def _on_chunks(self, connection: Connection, header: Header) -> None:
         payload = memoryview(connection.payload(header))
@@ -262,6 +264,8 @@ class Receiver:
         if header.file == NO_FILE:
             self._ledger.failed(failed)
             return
+        if self._flight.refused_small(header.file, failed):
+            return
         file = self._flight.find(header.file)
         if file is not None:
             # This may let other files in, and tell the sender about them: nothing for this thread.
@@ -284,13 +288,15 @@ class Receiver:
 
     def _plan(self, planner: Planner) -> None:
         first = 0
-        for entries in self._entries:
-            with self._scope.span("plan"):
-                plans = [plan for number, entry in enumerate(entries, first) if (plan := planner.plan(number, entry))]
-            # Those that are opened now are open before the sender hears of them: their chunks may follow at once.
-            needs = codec.encode_needs(self._flight.add(plans))
-            self._connection.send(FrameType.NEEDS, needs, file=first, count=len(entries))
-            first += len(entries)
+        for announced in self._entries:
+            for start in range(0, len(announced), PLANNED_TOGETHER):
+                entries = announced[start : start + PLANNED_TOGETHER]
+                with self._scope.span("plan"):
+                    plans = planner.plan(first, entries)
+                # Those that are opened now are open before the sender hears of them: their chunks may follow at once.
+                needs = content.encode_needs(self._flight.add(plans))
+                self._connection.send(FrameType.NEEDS, needs, file=first, count=len(entries))
+                first += len(entries)
         self._ledger.planned()
 
     # -- match ------------------------------------------------------------------------------
@@ -360,18 +366,13 @@ class Receiver:
         self._ledger.progress(literal=step.written)
         self._flight.settle(file, rebuilt, step.outcome)
 
-    def _store_small(self, files: list[tuple[IncomingFile, SmallFile]]) -> None:
-        done = []
-        for file, item in files:
-            try:
-                self._planner.store(file.path, file.entry, item)
-            except OSError as error:
-                self._flight.fail(file, error)
-                continue
-            size = file.entry.size
-            self._ledger.progress(copied=size if item.same else 0, literal=0 if item.same else size)
-            done.append(file)
-        self._flight.done_small(done)
+    def _store_small(self, files: list[tuple[Plan, SmallFile]]) -> None:
+        with self._scope.span("store"):
+            stored = self._planner.store(files)
+        sent = {item.index: len(item.data) for _, item in files}
+        literal = sum(sent[plan.number] for plan in stored.done)
+        self._ledger.progress(copied=sum(plan.entry.size for plan in stored.done) - literal, literal=literal)
+        self._flight.settle_small(stored)
 
     # -- finish -----------------------------------------------------------------------------
 

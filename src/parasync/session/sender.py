@@ -22,9 +22,6 @@ from parasync.config import (
     ENTRY_BATCH,
     FILES_IN_FLIGHT,
     INLINE_BYTES,
-    SMALL_BATCH_BYTES,
-    SMALL_BATCH_FILES,
-    SMALL_WHOLE,
 )
 from parasync.errors import ProtocolError
 from parasync.kernels import ChunkTable, fingerprint_key
@@ -36,10 +33,11 @@ from parasync.session.context import Context, Terms
 from parasync.session.lanes import Lane, Lanes, Redo
 from parasync.session.literals import LiteralQueue, LiteralSender, LiteralTask
 from parasync.session.outgoing import ChangedError, Needed, Offered, OutgoingFile, failure_of, send_failure
+from parasync.session.small_outgoing import SmallSender, is_small
 from parasync.session.verifying import Verifier
 from parasync.tree.scan import SKIPPED, Source, scan
-from parasync.wire import codec
-from parasync.wire.messages import FIRST_BYTES, Failed, Finish, Flags, FrameType, Header, NeedItem, SmallFile
+from parasync.wire import codec, content
+from parasync.wire.messages import FIRST_BYTES, Failed, Finish, FrameType, Header, NeedItem
 
 FIRST_ENTRY_BATCH = 64
 """The first batch is small, so that the receiver starts early; later ones double up to ENTRY_BATCH."""
@@ -73,7 +71,6 @@ class Sender:
         self._handshake = handshake
         self._offered: dict[int, Offered] = {}
         self._files: dict[int, OutgoingFile] = {}
-        self._sent: dict[int, Offered] = {}
         self._failed: set[int] = set()
         self._lock = threading.Lock()
         self._finish: Finish | None = None
@@ -91,7 +88,7 @@ class Sender:
                 self._lanes.open(scope)
                 self._unanswered = Window(scope, ENTRIES_IN_FLIGHT)
                 # Bounded by the entries in flight; the receiving thread must not wait here.
-                self._needed: Channel[Needed] = Channel(scope, 2 * ENTRIES_IN_FLIGHT)
+                self._needed: Channel[list[Needed]] = Channel(scope, 1)
                 self._literals: Channel[LiteralTask] = Channel(scope, 1 << 62)
                 scope.spawn(self._announce, name="announce")
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
@@ -182,6 +179,7 @@ class Sender:
         self._link = LinkRate(self._connection.stream.round_trip)
         self._level = self._options.compression if terms.zstd else COMPRESS_NOTHING
         self._packer = Packer(self._link, self._level)
+        self._small = SmallSender(self._lanes, self._packer, key, self._options.chunking, self._monitor, self._refuse)
         self._inline = InlineChunker(key, self._options.chunking)
         self._pool = ChunkingPool(self._scope, key, self._options.workers, name="target")
         self._pieces = LiteralQueue(self._literals, key, self._fail, self._on_literals)
@@ -205,7 +203,7 @@ class Sender:
         self._scope.spawn(self._lanes.send_again, self._lanes.not_received(header.file, header.count), name="again")
 
     def _on_needs(self, header: Header) -> None:
-        items = codec.decode_needs(self._connection.payload(header))
+        items = content.decode_needs(self._connection.payload(header))
         if header.count == 0:
             for item in items:
                 self._send_again(item)
@@ -215,17 +213,22 @@ class Sender:
         if None in answered.values():
             raise ProtocolError(f"needs for entries {header.file}..{header.file + header.count} that were not offered")
         self._unanswered.release(header.count - len(items))
+        group: list[Needed] = []
         for item in items:
             offered = answered.pop(item.index, None)
             if offered is None or offered.entry.kind is not Kind.FILE:
                 raise ProtocolError(f"need for entry {item.index}, which is not a file of this batch")
-            self._needed.put(Needed(item.index, offered, item))
-        for offered in answered.values():
-            if offered is not None:
-                self._monitor.advance(offered.entry.size)
+            group.append(Needed(item.index, offered, item))
+        if group:
+            self._needed.put(group, 0)
+        self._monitor.advance(sum(offered.entry.size for offered in answered.values() if offered is not None))
 
     def _send_again(self, item: NeedItem) -> None:
         """What was rebuilt did not verify: send the file whole."""
+        small = self._small.again(item)
+        if small is not None:
+            self._needed.put([small], 0)
+            return
         file = self._file(item.index)
         if file is None:
             return
@@ -250,11 +253,12 @@ class Sender:
             self._verifier.receive(file, header, tokens)
 
     def _on_files_done(self, header: Header) -> None:
-        for index in codec.decode_indices(self._connection.payload(header)):
-            with self._lock:
-                small = self._sent.pop(index, None)
-            if small is not None:
-                self._monitor.emit("file", small.entry.path)
+        indices = codec.decode_indices(self._connection.payload(header))
+        small = self._small.done(indices)
+        for offered in small.values():
+            self._monitor.emit("file", offered.entry.path)
+        for index in indices:
+            if index in small:
                 continue
             file = self._file(index)
             if file is None:
@@ -266,8 +270,8 @@ class Sender:
     def _on_file_failed(self, header: Header) -> None:
         failed = codec.decode_failed(self._connection.payload(header))
         self._monitor.emit("failed", failed.path, failed.message)
+        self._small.done([header.file])
         with self._lock:
-            self._sent.pop(header.file, None)
             file = self._files.get(header.file)
         if file is not None:
             self._forget(file)
@@ -283,50 +287,28 @@ class Sender:
     # -- content ----------------------------------------------------------------------------
 
     def _feed(self) -> None:
-        batch: list[SmallFile] = []
-        size = 0
+        small = self._small
         while True:
-            if batch and (self._needed.empty() or size >= SMALL_BATCH_BYTES or len(batch) >= SMALL_BATCH_FILES):
-                self._send_small(batch)
-                batch, size = [], 0
+            if small.waiting and self._needed.empty():
+                small.flush()
             try:
-                needed = self._needed.get()
+                group = self._needed.get()
             except EOFError:
                 return
-            self._unanswered.release()
-            try:
-                if needed.small:
-                    if size + needed.offered.entry.size > SMALL_BATCH_BYTES and batch:
-                        self._send_small(batch)
-                        batch, size = [], 0
-                    batch.append(self._read_small(needed))
-                    size += len(batch[-1].data)
-                else:
+            for needed in group:
+                if is_small(needed):
+                    small.add(needed)
+                    continue
+                try:
                     self._start_file(needed)
-            except (OSError, EOFError, ChangedError) as error:
-                failed = failure_of(error, needed.offered.entry.path)
-                send_failure(self._connection, failed, needed.number)
-                self._monitor.emit("failed", failed.path, failed.message)
+                except (OSError, ChangedError) as error:
+                    self._refuse(needed, error)
+            self._unanswered.release(sum(not needed.again for needed in group))
 
-    def _read_small(self, needed: Needed) -> SmallFile:
-        size = needed.offered.entry.size
-        if size > SMALL_WHOLE:
-            raise ProtocolError(f"entry {needed.number} is too large to be compared as a small file")
-        data = needed.offered.read()
-        fingerprint = self._key.fingerprint(data)
-        same = needed.item.need is Need.COMPARE and fingerprint == needed.item.fingerprint
-        with self._lock:
-            self._sent[needed.number] = needed.offered
-        self._monitor.advance(size)
-        self._monitor.add(**{"bytes_copied" if same else "bytes_literal": size})
-        return SmallFile(needed.number, same, fingerprint, b"" if same else data)
-
-    def _send_small(self, batch: list[SmallFile]) -> None:
-        payload = codec.encode_small(batch)
-        packed = self._packer.pack(payload)
-        data, flags = (payload, Flags(0)) if packed is None else (packed, Flags.ZSTD)
-        send = partial(self._connection.send, FrameType.SMALL, data, count=len(batch), flags=flags)
-        self._packer.send(send, len(data), self._lanes)
+    def _refuse(self, needed: Needed, error: Exception) -> None:
+        failed = failure_of(error, needed.offered.entry.path)
+        send_failure(self._connection, failed, needed.number)
+        self._monitor.emit("failed", failed.path, failed.message)
 
     def _start_file(self, needed: Needed) -> None:
         self._in_flight.acquire()

@@ -92,25 +92,6 @@ class PendingFile:
                     os.unlink(self._temp, dir_fd=self._directory.fd)
 
 
-def write_small(root: Root, path: bytes, data: bytes, entry: Entry, fsync: bool) -> None:
-    """Write and commit a file whose whole content is at hand. Raises OSError as `PendingFile.commit` does."""
-    directory, name = root.parent(path)
-    fd, temp = create_temp_in(directory)
-    file = Descriptor(fd)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        _finish(file, entry, fsync)
-        _put_in_place(directory, temp, name)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temp, dir_fd=directory.fd)
-        raise
-    if fsync:
-        sync_directory(directory)
-
-
 def _finish(file: Descriptor, entry: Entry, fsync: bool) -> None:
     os.fchmod(file.fd, entry.mode & PERMISSIONS)
     os.utime(file.fd, ns=(time.time_ns(), entry.mtime))

@@ -25,11 +25,12 @@ def entry_of(path: bytes, status: os.stat_result, link: bytes = b"") -> Entry:
     Raises:
         ValueError: if it is of no kind that entries have.
     """
-    kind = kind_of(status)
+    mode = status.st_mode
+    kind = _KINDS.get(stat.S_IFMT(mode))
     if kind is None:
-        raise ValueError(f"no entry stands for file type {stat.S_IFMT(status.st_mode):#o}")
+        raise ValueError(f"no entry stands for file type {stat.S_IFMT(mode):#o}")
     size = status.st_size if kind is Kind.FILE else 0
-    return Entry(path, kind, size, status.st_mtime_ns, status.st_mode & PERMISSIONS, link)
+    return Entry(path, kind, size, status.st_mtime_ns, mode & PERMISSIONS, link)
 
 
 def unchanged(entry: Entry, status: os.stat_result) -> bool:

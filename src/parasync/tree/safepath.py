@@ -19,7 +19,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from parasync.config import MAX_DEPTH, MAX_NAME, MAX_PATH
 from parasync.errors import ProtocolError, display
@@ -153,6 +153,22 @@ def _is_link(name: bytes, parent: Descriptor) -> bool:
     return False
 
 
+class _Last(NamedTuple):
+    """The directory that was used last: most paths are in the one of the path before."""
+
+    head: bytes | None
+    directory: Descriptor
+    generation: int
+
+
+_NOWHERE = _Last(None, Descriptor(-1), -1)
+
+
+def _is_sibling(path: bytes, name: bytes) -> bool:
+    """Whether `check_path` allows `path`, given that it allowed another one in the same directory."""
+    return name not in _FORBIDDEN and b"\0" not in name and len(name) <= MAX_NAME and len(path) <= MAX_PATH
+
+
 class Root:
     """A held directory, and operations on paths below it. Thread-safe.
 
@@ -169,6 +185,7 @@ class Root:
         self._top: Descriptor | None = top
         self._held: OrderedDict[bytes, Descriptor] = OrderedDict()
         self._generation = 0
+        self._last = _NOWHERE
 
     @classmethod
     def open(cls, path: str | bytes) -> Root:
@@ -179,6 +196,7 @@ class Root:
         """Later operations raise OSError (EBADF); those that run keep what they use."""
         with self._lock:
             self._top = None
+            self._last = _NOWHERE
             self._held.clear()
 
     def __enter__(self) -> Root:
@@ -203,8 +221,18 @@ class Root:
 
     def parent(self, path: bytes) -> tuple[Descriptor, bytes]:
         """The directory that holds `path`, and the name there; (the root, `.`) for the root itself."""
-        head, _, name = check_path(path).rpartition(b"/")
-        return self._directory(head), name or b"."
+        head, _, name = path.rpartition(b"/")
+        last = self._last
+        if last.head == head and last.generation == self._generation and _is_sibling(path, name):
+            return last.directory, name
+        check_path(path)
+        generation = self._generation
+        directory = self._directory(head)
+        # One tuple, so that other threads see all of it. A closed root holds nothing.
+        self._last = _Last(head, directory, generation)
+        if self._top is None:
+            self._last = _NOWHERE
+        return directory, name or b"."
 
     def _first(self) -> Descriptor:
         if self._top is None:

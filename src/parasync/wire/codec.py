@@ -14,10 +14,9 @@ import msgspec
 from parasync import __version__
 from parasync.config import KIB, MAX_FRAME, check_average
 from parasync.errors import ProtocolError, UsageError, VersionError, display
-from parasync.model import Entry, Kind, Need
+from parasync.model import Entry, Kind
 from parasync.wire import messages
 from parasync.wire.messages import (
-    FINGERPRINT_BYTES,
     INDEX_BYTES,
     KEY_BYTES,
     MAX_BATCH,
@@ -36,10 +35,6 @@ from parasync.wire.messages import (
     FrameType,
     Header,
     Hello,
-    NeedItem,
-    Needs,
-    SmallFile,
-    SmallFiles,
     Spans,
     Welcome,
 )
@@ -145,14 +140,20 @@ def _check_header(header: Header, max_frame: int) -> None:
 
 # -- payloads -------------------------------------------------------------------------------
 
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
+"""Any message of `messages`, as MessagePack."""
 
 
 _decoders: dict[object, msgspec.msgpack.Decoder[Any]] = {}
 """Made when first used: a session needs about half of them, and making them all would delay every start."""
 
 
-def _decode(shape: type[M], payload: Buffer, what: str) -> M:
+def decode_as(shape: type[M], payload: Buffer, what: str) -> M:
+    """A message from MessagePack; `what` names it for people.
+
+    Raises:
+        ProtocolError: it is malformed or a value is out of range.
+    """
     decoder = _decoders.get(shape)
     if decoder is None:
         decoder = _decoders[shape] = msgspec.msgpack.Decoder(shape)
@@ -175,7 +176,7 @@ def encode_hello(hello: Hello) -> bytes:
         UsageError: there are more or longer names in it than a server accepts, or unprintable ones.
     """
     try:
-        payload = _encode(hello)
+        payload = encode(hello)
         decode_hello(payload)
     except (UnicodeEncodeError, ProtocolError) as error:
         raise UsageError(f"this cannot be asked of a server: {display(str(error))}") from None
@@ -192,17 +193,18 @@ def decode_hello(payload: Buffer) -> Hello:
     Raises:
         ProtocolError: it is malformed, or the key is not where it belongs.
     """
-    hello = _decode(Hello, payload, "greeting")
+    hello = decode_as(Hello, payload, "greeting")
     _check_key(hello.key, given=not hello.push)
     if hello.average:
-        _check_average(hello.average, "greeting")
+        check_average_of(hello.average, "greeting")
     words = (hello.module, hello.software, hello.chunking, hello.matching, *hello.features)
     if not all(word.isprintable() for word in words):
         raise ProtocolError("malformed greeting: control characters in a name")
     return hello
 
 
-def _check_average(average: int, what: str) -> None:
+def check_average_of(average: int, what: str) -> None:
+    """Raise ProtocolError, about `what`, for an average that no chunks have."""
     try:
         check_average(average)
     except UsageError as error:
@@ -211,7 +213,7 @@ def _check_average(average: int, what: str) -> None:
 
 def encode_welcome(welcome: Welcome) -> bytes:
     """Payload of WELCOME."""
-    return _encode(welcome)
+    return encode(welcome)
 
 
 def decode_welcome(payload: Buffer) -> Welcome:
@@ -220,7 +222,7 @@ def decode_welcome(payload: Buffer) -> Welcome:
     Raises:
         ProtocolError: it is malformed.
     """
-    welcome = _decode(Welcome, payload, "answer to the greeting")
+    welcome = decode_as(Welcome, payload, "answer to the greeting")
     _check_key(welcome.key, given=bool(welcome.key))
     if not all(word.isprintable() for word in (welcome.software, *welcome.features)):
         raise ProtocolError("malformed answer to the greeting: control characters in a name")
@@ -234,7 +236,7 @@ def _check_key(key: bytes, given: bool) -> None:
 
 def encode_entries(entries: Sequence[Entry]) -> bytes:
     """Payload of ENTRIES; see `entry_frames` for entries of any length."""
-    return _encode(entries)
+    return encode(entries)
 
 
 def entry_frames(first: int, entries: Sequence[Entry]) -> Iterator[tuple[int, int, bytes]]:
@@ -257,7 +259,7 @@ def decode_entries(payload: Buffer) -> list[Entry]:
     Raises:
         ProtocolError: it is malformed or a value is out of range.
     """
-    entries: list[Entry] = list(_decode(Entries, payload, "entries"))
+    entries: list[Entry] = list(decode_as(Entries, payload, "entries"))
     for _, kind, size, _, _, link in entries:
         if kind is Kind.FILE:
             if link:
@@ -265,44 +267,6 @@ def decode_entries(payload: Buffer) -> list[Entry]:
         elif size or (kind is Kind.SYMLINK) is not bool(link):
             raise ProtocolError(f"malformed entries: a {kind.name.lower()} with a size, or with a wrong link")
     return entries
-
-
-def encode_needs(items: Sequence[NeedItem]) -> bytes:
-    """Payload of NEEDS."""
-    return _encode(items)
-
-
-def decode_needs(payload: Buffer) -> list[NeedItem]:
-    """Payload of NEEDS.
-
-    Raises:
-        ProtocolError: it is malformed or a value is out of range.
-    """
-    items: list[NeedItem] = _decode(Needs, payload, "needs")
-    for item in items:
-        if len(item.fingerprint) != (FINGERPRINT_BYTES if item.need is Need.COMPARE else 0):
-            raise ProtocolError(f"need of entry {item.index}: a fingerprint of {len(item.fingerprint)} bytes")
-        if item.average or item.need is Need.DELTA:
-            _check_average(item.average, f"need of entry {item.index}")
-    return items
-
-
-def encode_small(files: Sequence[SmallFile]) -> bytes:
-    """Payload of SMALL."""
-    return _encode(files)
-
-
-def decode_small(payload: Buffer) -> list[SmallFile]:
-    """Payload of SMALL.
-
-    Raises:
-        ProtocolError: it is malformed or a value is out of range.
-    """
-    files: list[SmallFile] = _decode(SmallFiles, payload, "small files")
-    for file in files:
-        if file.same and file.data:
-            raise ProtocolError(f"malformed small files: content for file {file.index}, which is the same")
-    return files
 
 
 def encode_indices(indices: Sequence[int]) -> bytes:
@@ -327,7 +291,7 @@ def decode_indices(payload: Buffer) -> list[int]:
 
 def encode_failed(failed: Failed) -> bytes:
     """Payload of FILE_FAILED; the message is cut to what the peer accepts."""
-    return _encode(_readable_failure(failed))
+    return encode(_readable_failure(failed))
 
 
 def decode_failed(payload: Buffer) -> Failed:
@@ -336,7 +300,7 @@ def decode_failed(payload: Buffer) -> Failed:
     Raises:
         ProtocolError: it is malformed.
     """
-    failed = _decode(Failed, payload, "failure")
+    failed = decode_as(Failed, payload, "failure")
     return _readable_failure(failed)
 
 
@@ -349,11 +313,11 @@ def encode_finish(finish: Finish) -> bytes:
     room = MAX_FINISH - KIB
     kept: list[Failed] = []
     for failed in map(_readable_failure, finish.failures[:MAX_FAILURES]):
-        room -= len(_encode(failed))
+        room -= len(encode(failed))
         if room < 0:
             break
         kept.append(failed)
-    return _encode(msgspec.structs.replace(finish, failures=kept))
+    return encode(msgspec.structs.replace(finish, failures=kept))
 
 
 def decode_finish(payload: Buffer) -> Finish:
@@ -362,14 +326,14 @@ def decode_finish(payload: Buffer) -> Finish:
     Raises:
         ProtocolError: it is malformed or a value is out of range.
     """
-    finish = _decode(Finish, payload, "account")
+    finish = decode_as(Finish, payload, "account")
     failures = [_readable_failure(failed) for failed in finish.failures]
     return msgspec.structs.replace(finish, status=_readable(finish.status, MAX_WORD), failures=failures)
 
 
 def encode_error(code: str, text: str, retryable: bool) -> bytes:
     """Payload of ERROR; the text is cut to what the peer accepts."""
-    return _encode(Error(_readable(code, MAX_WORD), _readable(text, MAX_TEXT), retryable))
+    return encode(Error(_readable(code, MAX_WORD), _readable(text, MAX_TEXT), retryable))
 
 
 def decode_error(payload: Buffer) -> Error:
@@ -378,13 +342,13 @@ def decode_error(payload: Buffer) -> Error:
     Raises:
         ProtocolError: it is malformed.
     """
-    error = _decode(Error, payload, "error report")
+    error = decode_as(Error, payload, "error report")
     return Error(_readable(error.code, MAX_WORD), _readable(error.text, MAX_TEXT), error.retryable)
 
 
 def encode_spans(spans: Sequence[Span]) -> bytes:
     """Payload of TRACE."""
-    return _encode(spans)
+    return encode(spans)
 
 
 def decode_spans(payload: Buffer) -> list[Span]:
@@ -393,5 +357,5 @@ def decode_spans(payload: Buffer) -> list[Span]:
     Raises:
         ProtocolError: it is malformed or a value is out of range.
     """
-    spans = _decode(Spans, payload, "trace")
+    spans = decode_as(Spans, payload, "trace")
     return [span._replace(name=display(span.name), thread=display(span.thread)) for span in spans]

@@ -39,6 +39,9 @@ STRONG_TOKEN_BYTES = 48
 """[limit.strong_token] Weak checksum u32, length u32, basis offset u64, strong checksum."""
 MAX_TOKENS = TOKENS_IN_FLIGHT
 """[limit.tokens] Tokens of a file that the sender has not answered."""
+SMALL_CHUNK_BYTES = 18
+MAX_SMALL_CHUNKS = 257
+"""[limit.small_chunks] Chunks of a small file: its longest, in the shortest chunks, and one more."""
 WEAK_BYTES = 4
 MARK_BYTES = 4
 INDEX_BYTES = 4
@@ -101,7 +104,9 @@ PAPER_CHUNKING = "chunking-paper"
 """[feature.chunking] The side knows the cut rule "paper"."""
 WEAK_STRONG = "weak-strong"
 """[feature.weak_strong] The side knows this way of matching, and its frames."""
-FEATURES = (ZSTD, PAPER_CHUNKING, WEAK_STRONG)
+PATCH = "patch"
+"""[feature.patch] The side, as sender, answers a need of that name."""
+FEATURES = (ZSTD, PAPER_CHUNKING, WEAK_STRONG, PATCH)
 
 
 class Flags(IntFlag):
@@ -250,8 +255,9 @@ class NeedItem(Struct, frozen=True, array_like=True, gc=False):
 
     index: Index  # [need.index]
     need: Need  # [need.need]
-    average: int  # [need.average] average chunk size for a delta; else 0 is allowed
-    fingerprint: bytes = b""  # [need.fingerprint] COMPARE: of the basis
+    average: int  # [need.average] average chunk size for DELTA and PATCH; else 0 is allowed
+    fingerprint: bytes = b""  # [need.fingerprint] COMPARE, PATCH: of the basis
+    chunks: bytes = b""  # [need.chunks] PATCH: of the basis, encoded
 
 
 class SmallFile(Struct, frozen=True, array_like=True, gc=False):
@@ -261,6 +267,7 @@ class SmallFile(Struct, frozen=True, array_like=True, gc=False):
     same: bool  # [small.same] the content is what the receiver has; `data` is empty
     fingerprint: Fingerprint  # [small.fingerprint]
     data: bytes  # [small.data]
+    copies: bytes = b""  # [small.copies] after PATCH: parts of the basis; `data` is what they leave
 
 
 class Failed(Struct, frozen=True, array_like=True):
