@@ -46,10 +46,19 @@ VALID: dict[Callable[[bytes], Any], bytes] = {
         ]
     ),
     content.decode_needs: content.encode_needs(
-        [NeedItem(0, Need.WHOLE, 0), NeedItem(70_000, Need.DELTA, 8192), NeedItem(9, Need.COMPARE, 8192, b"f" * 16)]
+        [
+            NeedItem(0, Need.WHOLE, 0),
+            NeedItem(70_000, Need.DELTA, 8192),
+            NeedItem(9, Need.COMPARE, 8192, b"f" * 16),
+            NeedItem(10, Need.PATCH, 2048, b"f" * 16, b"c" * 36),
+        ]
     ),
     content.decode_small: content.encode_small(
-        [SmallFile(1, True, b"f" * 16, b""), SmallFile(2, False, b"g" * 16, b"content" * 30)]
+        [
+            SmallFile(1, True, b"f" * 16, b""),
+            SmallFile(2, False, b"g" * 16, b"content" * 30),
+            SmallFile(3, False, b"g" * 16, b"content", b"o" * 48),
+        ]
     ),
     codec.decode_indices: codec.encode_indices([1, 2, 1 << 31]),
     codec.decode_failed: codec.encode_failed(Failed(b"a/b", "vanished", "'a/b' vanished")),

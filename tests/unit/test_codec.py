@@ -49,10 +49,12 @@ needs = st.one_of(
     st.builds(NeedItem, indices, st.just(Need.WHOLE), averages | st.just(0)),
     st.builds(NeedItem, indices, st.just(Need.DELTA), averages),
     st.builds(NeedItem, indices, st.just(Need.COMPARE), averages | st.just(0), fingerprints),
+    st.builds(NeedItem, indices, st.just(Need.PATCH), st.sampled_from([2048, 32768]), fingerprints, st.just(b"c" * 36)),
 )
 small_files = st.one_of(
     st.builds(SmallFile, indices, st.just(True), fingerprints, st.just(b"")),
     st.builds(SmallFile, indices, st.just(False), fingerprints, st.binary(max_size=200)),
+    st.builds(SmallFile, indices, st.just(False), fingerprints, st.binary(max_size=200), st.just(b"o" * 48)),
 )
 failures = st.builds(Failed, paths, words, words)
 
@@ -224,6 +226,16 @@ def test_needs_round_trip(items: list[NeedItem]) -> None:
         (0, 1, 8192, b"f" * 16),
         (0, 2, 8192, b""),
         (0, 2, 8192, b"f" * 17),
+        (0, 4, 8192, b"f" * 16, b"c" * 18),
+        (0, 3, 8192, b"f" * 16),
+        (0, 3, 8192, b"f" * 16, b""),
+        (0, 3, 8192, b"", b"c" * 18),
+        (0, 3, 0, b"f" * 16, b"c" * 18),
+        (0, 3, 65536, b"f" * 16, b"c" * 18),
+        (0, 3, 8192, b"f" * 16, b"c" * 17),
+        (0, 3, 2048, b"f" * 16, b"c" * 18 * 258),
+        (0, 2, 8192, b"f" * 16, b"c" * 18),
+        (0, 1, 8192, b"", b"c" * 18),
     ],
 )
 def test_impossible_needs(item: object) -> None:
@@ -246,6 +258,9 @@ def test_small_files_round_trip(files: list[SmallFile]) -> None:
         (0, True, b"f" * 16, b"data"),
         (0, False, b"f" * 15, b""),
         (0, 1, b"f" * 16, b""),
+        (0, True, b"f" * 16, b"", b"o" * 24),
+        (0, False, b"f" * 16, b"", b"o" * 23),
+        (0, False, b"f" * 16, b"", b"o" * 24 * 258),
     ],
 )
 def test_impossible_small_files(file: object) -> None:
