@@ -27,16 +27,17 @@ def check(exchange: Exchange) -> None:
     target = pieces_of(exchange.target, exchange.target_table)
     basis_weak = [crc32c(piece, 0) for piece in basis]
     target_weak = [crc32c(piece, 0) for piece in target]
+    here, there, known = set(basis), set(basis_weak), set(target_weak)
     # Each distinct weak checksum once, in the order of the chunks.
     assert exchange.sent == list(dict.fromkeys(target_weak))
     # Tentative matches alone are hashed, each once, and all of them: neither order nor threads show.
-    assert sorted(exchange.hashed_here) == [i for i, weak in enumerate(basis_weak) if weak in set(target_weak)]
-    tentative = [piece for piece, weak in zip(target, target_weak, strict=True) if weak in set(basis_weak)]
+    assert sorted(exchange.hashed_here) == [i for i, weak in enumerate(basis_weak) if weak in known]
+    tentative = [piece for piece, weak in zip(target, target_weak, strict=True) if weak in there]
     assert len(exchange.hashed_there) == len(set(exchange.hashed_there)) == len(tentative)
     assert exchange.sender.hashed_bytes == sum(map(len, tentative))
     assert exchange.receiver.hashed_bytes == sum(len(basis[i]) for i in exchange.hashed_here)
     # What the basis has is copied, all else is a literal.
-    missing = [piece for piece in target if piece not in set(basis)]
+    missing = [piece for piece in target if piece not in here]
     assert sum(length for _, length in exchange.literals) == sum(map(len, missing))
 
 
