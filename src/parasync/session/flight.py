@@ -127,21 +127,27 @@ class Flight:
         self._ledger.resolve(1)
         return True
 
-    def open_whole(self, file: IncomingFile) -> None:
-        """Open a file that comes whole, for its first frame; nothing if it is open.
+    def writer(self, file: IncomingFile, header: Header) -> Reconstruction | None:
+        """What a frame of the file is written to; None if its attempt was given up meanwhile.
+
+        A file that comes whole is opened for its first frame.
 
         Raises:
             OSError: it cannot be created.
             ProtocolError: it is not to come whole, or too many are open.
         """
+        retry = bool(header.flags & Flags.RETRY)
         with self._opening:
-            if file.stage is not Stage.WAITING:
-                return
-            if file.need is not Need.WHOLE or self._open >= 2 * FILES_IN_FLIGHT:
-                raise ProtocolError(f"file {file.index} is not in flight")
-            file.open_whole(self._root(), self._key)
-            with self._lock:
-                self._open += 1
+            if file.stage is Stage.WAITING and file.retried == retry:
+                self._open_whole(file)
+        return file.writer(retry)
+
+    def _open_whole(self, file: IncomingFile) -> None:
+        if file.need is not Need.WHOLE or self._open >= 2 * FILES_IN_FLIGHT:
+            raise ProtocolError(f"file {file.index} is not in flight")
+        file.open_whole(self._root(), self._key)
+        with self._lock:
+            self._open += 1
 
     # -- any other thread ---------------------------------------------------------------------
 

@@ -146,13 +146,34 @@ class IncomingFile:
 
     # -- frames: the receiving thread ----------------------------------------------------------
 
-    def add_chunks(self, first: int, payload: Buffer, count: int, key: FingerprintKey) -> None:
+    # Another thread may give up the attempt that a frame belongs to (`retry`: whether that is the second) at any
+    # moment, also after the frame was found to be of use. Each method looks once more, under the lock.
+
+    def writer(self, retry: bool) -> Reconstruction | None:
+        """What a frame of this attempt is written to; None if the attempt was given up."""
+        with self._lock:
+            return self.rebuilt if self.retried == retry else None
+
+    def tentative_side(self, retry: bool) -> TentativeSide | None:
+        """What a frame about weak checksums is for; None if the attempt was given up, or the file is done.
+
+        Raises:
+            ProtocolError: the file is not waiting for any.
+        """
+        with self._lock:
+            if self.tentative is None and self.retried == retry and self.stage is not Stage.CLOSED:
+                raise ProtocolError(f"weak checksums of '{display(self.path)}', which is not waiting for any")
+            return self.tentative if self.retried == retry else None
+
+    def add_chunks(self, first: int, payload: Buffer, count: int, retry: bool, key: FingerprintKey) -> None:
         """A batch of the target's chunks, from number `first`; over lanes, batches may overtake each other.
 
         Raises:
             ProtocolError: it is malformed, or does not belong here.
         """
         with self._lock:
+            if self.retried != retry:
+                return
             target = self._target
             if target is None or self._target_complete:
                 raise ProtocolError(f"chunks of '{display(self.path)}', which is not waiting for any")
@@ -173,6 +194,8 @@ class IncomingFile:
             ProtocolError: chunks are missing, or do not add up to the fingerprint.
         """
         with self._lock:
+            if self.rebuilt is not rebuilt:
+                return Outcome.PENDING
             target = self._target
             if target is not None:
                 if in_order or target.end == target.size:

@@ -203,7 +203,8 @@ class Receiver:
         payload = memoryview(connection.payload(header))
         first = int.from_bytes(payload[:FIRST_BYTES], "little")
         if (file := self._flight.current(header)) is not None:
-            file.add_chunks(first, payload[FIRST_BYTES:], header.count, self._key)
+            retry = bool(header.flags & Flags.RETRY)
+            file.add_chunks(first, payload[FIRST_BYTES:], header.count, retry, self._key)
             self._poke(file)
 
     def _on_weak(self, header: Header) -> None:
@@ -219,10 +220,10 @@ class Receiver:
             raise unexpected(header)
         # What the sender says of tokens that were not needed any more may come after the file is done.
         file = self._flight.find(header.file)
-        rebuilt = file.rebuilt if file is not None else None
-        if file is None or rebuilt is None or file.retried:
+        rebuilt = file.writer(retry=False) if file is not None else None
+        if file is None or rebuilt is None:
             return
-        copies = self._tokens.copies(file, header, payload)
+        copies = self._tokens.copies(file, payload)
         for part in _parts(copies, COPIES_PER_TASK * COPY_BYTES):
             self._copies.submit(partial(self._write_copies, file, rebuilt, part), len(part))
 
@@ -238,7 +239,7 @@ class Receiver:
             self._buffers.give_back(buffer)
             raise
         file = self._flight.current(header)
-        rebuilt = self._rebuilt(file) if file is not None else None
+        rebuilt = self._writer(file, header) if file is not None else None
         if file is None or rebuilt is None:
             self._buffers.give_back(buffer)
             return
@@ -250,7 +251,7 @@ class Receiver:
         file = self._flight.current(header)
         if file is None:
             return
-        rebuilt = self._rebuilt(file)
+        rebuilt = self._writer(file, header)
         if rebuilt is None:
             return
         outcome = file.end(fingerprint, rebuilt, self._key, in_order=not self._lanes.expected)
@@ -274,15 +275,13 @@ class Receiver:
     def _on_trace(self, header: Header) -> None:
         self._tracer.peer_spans.extend(codec.decode_spans(self._connection.payload(header)))
 
-    def _rebuilt(self, file: IncomingFile) -> Reconstruction | None:
-        """The reconstruction of a file in flight; a whole file is opened by its first frame."""
+    def _writer(self, file: IncomingFile, header: Header) -> Reconstruction | None:
         try:
-            self._flight.open_whole(file)
+            return self._flight.writer(file, header)
         except OSError as error:
             # The sender is to be told: nothing for this thread.
             self._literals.submit(partial(self._flight.fail, file, error), 1)
             return None
-        return file.rebuilt
 
     # -- plan -------------------------------------------------------------------------------
 

@@ -9,11 +9,11 @@ from parasync.config import TOKENS_IN_FLIGHT
 from parasync.errors import ProtocolError, display
 from parasync.pipeline import Scope
 from parasync.reconstruction import WriterPool
-from parasync.session.connection import Connection, unexpected
+from parasync.session.connection import Connection
 from parasync.session.incoming import IncomingFile
 from parasync.weak_strong import TOKEN_BYTES, Slice, TentativeSide
 from parasync.wire import batches
-from parasync.wire.messages import FrameType, Header
+from parasync.wire.messages import Flags, FrameType, Header
 
 
 class TokenSender:
@@ -36,20 +36,24 @@ class TokenSender:
         Raises:
             ProtocolError: they do not belong here, or one came before.
         """
-        side = _side(file, header)
+        side = file.tentative_side(bool(header.flags & Flags.RETRY))
+        if side is None:
+            return
         try:
             side.add_values(payload, header.count)
         except ValueError as error:
             raise ProtocolError(f"bad weak checksums of '{display(file.path)}': {error}") from None
         self._poke(file)
 
-    def copies(self, file: IncomingFile, header: Header, payload: bytearray) -> bytes:
-        """The copies (24 B each) that the sender commands, in answer to tokens.
+    def copies(self, file: IncomingFile, payload: bytearray) -> bytes:
+        """The copies (24 B each) that the sender commands, in answer to tokens; none if nobody waits for them any more.
 
         Raises:
             ProtocolError: they do not belong here, or lead outside of basis or target.
         """
-        side = _side(file, header)
+        side = file.tentative_side(retry=False)
+        if side is None:
+            return b""
         verified, copies = batches.decode_copies(payload)
         try:
             side.answered(verified, copies)
@@ -86,9 +90,3 @@ class TokenSender:
     def _send(self, file: IncomingFile, resolved: int, tokens: bytes) -> None:
         count = len(tokens) // TOKEN_BYTES
         self._connection.send(FrameType.TOKENS, batches.encode_mark(resolved), tokens, file=file.index, count=count)
-
-
-def _side(file: IncomingFile, header: Header) -> TentativeSide:
-    if file.tentative is None:
-        raise unexpected(header)
-    return file.tentative
