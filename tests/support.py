@@ -18,6 +18,7 @@ from parasync.config import CHUNKING_DEFAULT, Options
 from parasync.kernels import fingerprint_key
 from parasync.model import Entry, Monitor, Need
 from parasync.server import Module, Server
+from parasync.session.ahead import new_key
 from parasync.session.context import Context
 from parasync.session.handshake import new_hello
 from parasync.session.small_incoming import Plan, SmallFiles
@@ -140,5 +141,7 @@ class ScriptedPeer:
 def hello(*, push: bool, **fields: object) -> bytes:
     """A greeting's payload."""
     context = Context(Options(), Monitor())
-    message = new_hello(push=push, module="m", path=b"", paths=[b""], single_file=False, many=False, context=context)
+    message = new_hello(
+        push=push, module="m", path=b"", paths=[b""], single_file=False, many=False, key=new_key(), context=context
+    )
     return codec.encode_hello(msgspec.structs.replace(message, **fields))

@@ -148,11 +148,18 @@ class ChunkingJob:
 class ChunkingPool:
     """Threads that chunk the submitted jobs in the order of submission, each file by all of them.
 
-    Holds at most `threads + 1` segments of `segment_bytes`: memory does not depend on the files' sizes.
+    Holds at most `threads + 1` segments of `segment_bytes`: memory does not depend on the files' sizes. Spans are named
+    after what is chunked, threads have a `prefix` as well.
     """
 
     def __init__(
-        self, scope: Scope, key: FingerprintKey, threads: int, segment_bytes: int = SEGMENT_BYTES, name: str = "chunk"
+        self,
+        scope: Scope,
+        key: FingerprintKey,
+        threads: int,
+        segment_bytes: int = SEGMENT_BYTES,
+        name: str = "chunk",
+        prefix: str = "",
     ) -> None:
         self._scope = scope
         self._key = key
@@ -160,12 +167,23 @@ class ChunkingPool:
         self._scan, self._merge = f"scan {name}", f"merge {name}"
         self._jobs: deque[ChunkingJob] = deque()
         self._free: list[Segment] = []
-        self._unmade = threads + (threads > 1)
+        self._name = prefix + name
+        self._threads = self._unmade = 0
         self._closed = False
         self._changed = threading.Condition()
         scope.on_cancel(self._wake)
-        for number in range(threads):
-            scope.spawn(self._work, name=f"{name}{number}")
+        self.widen(threads)
+
+    def widen(self, threads: int) -> None:
+        """Go on with so many threads, if these are more."""
+        with self._changed:
+            numbers = range(self._threads, threads)
+            if not numbers:
+                return
+            self._unmade += _segments(threads) - _segments(self._threads)
+            self._threads = threads
+        for number in numbers:
+            self._scope.spawn(self._work, name=f"{self._name}{number}")
 
     def submit(self, job: ChunkingJob) -> None:
         """Queue `job`.
@@ -232,6 +250,11 @@ class ChunkingPool:
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _segments(threads: int) -> int:
+    """How many segments a pool works with: one may wait for its turn to be merged."""
+    return threads + (threads > 1)
 
 
 class InlineChunker:

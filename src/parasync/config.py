@@ -116,6 +116,8 @@ ENTRY_BATCH = 1024
 ENTRIES_IN_FLIGHT = 16 * ENTRY_BATCH
 """Entries the sender may have sent without the receiver's answer: bounds the sender's memory."""
 
+MAGIC = b"ParaSync"
+"""What either side sends first."""
 MAX_FRAME = 4 * MIB
 """Largest payload of a frame that either side accepts."""
 MAX_PATH = 4096

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from cli_support import COMMAND, one_error
-from parasync.wire.codec import MAGIC, PREAMBLE_BYTES
+from parasync.config import MAGIC
+from parasync.wire.codec import PREAMBLE_BYTES
 
 
 def serve(*args: str, **streams: object) -> subprocess.CompletedProcess[bytes]:

@@ -10,7 +10,7 @@ import pytest
 
 from parasync.errors import FileError, ProtocolError, SelectionError
 from parasync.model import Entry, Kind
-from parasync.tree.destination import TreeWriter, open_destination
+from parasync.tree.destination import TreeWriter, find_basis, open_destination
 from parasync.tree.safepath import Root
 from support import write_small
 from unprivileged import as_nobody, give_away
@@ -323,3 +323,31 @@ def test_paths_that_are_no_paths_are_refused(writer):
             writer.make_symlink(link(path))
         with pytest.raises(ProtocolError):
             writer.clear_way(path, Kind.FILE)
+
+
+@pytest.mark.parametrize(
+    ("argument", "source", "found"),
+    [
+        (b"dir", b"a/name", b"dir/name"),
+        (b"dir/", b"name", b"dir/name"),
+        (b"to-dir", b"name", b"to-dir/name"),
+        (b"", b"name", b"./name"),
+        (b"file", b"a/name", b"./file"),
+        (b"dir/other/name", b"x", None),
+        (b"absent", b"name", None),
+        (b"dir", b"a/", None),
+        (b"dir", b"..", None),
+        (b"dir", b"", None),
+    ],
+)
+def test_what_a_file_would_replace(place: Path, argument: bytes, source: bytes, found: bytes | None) -> None:
+    basis = find_basis(argument, source)
+    if found is None:
+        assert basis is None
+        return
+    assert basis is not None
+    directory, name = basis
+    with directory:
+        head, _, tail = found.rpartition(b"/")
+        assert name == tail
+        assert os.path.samestat(os.stat(head), os.fstat(directory.directory(b"").fd))

@@ -15,10 +15,12 @@ from parasync.kernels import ChunkTable, fingerprint_key
 from parasync.model import Entry, Kind, Need
 from parasync.pipeline import Scope
 from parasync.reconstruction import Outcome
+from parasync.session.ahead import Ahead
 from parasync.session.incoming import Attempt, IncomingFile
 from parasync.tree.safepath import Root
 
-KEY = fingerprint_key(bytes(16))
+KEY_BYTES = bytes(16)
+KEY = fingerprint_key(KEY_BYTES)
 AVERAGE = 2048
 BASIS = random.Random(1).randbytes(100_000)
 TARGET = random.Random(2).randbytes(100_000)
@@ -38,7 +40,9 @@ def opened(root: Root, weak_strong: bool = False) -> IncomingFile:
     file = IncomingFile(0, Entry(b"file", Kind.FILE, len(TARGET), 0, 0o644), b"file", Need.DELTA, options)
     with Scope("test", str) as scope:
         pool = ChunkingPool(scope, KEY, 1, name="basis")
-        file.open_delta(root, KEY, InlineChunker(KEY, options.chunking), pool, lambda _: None)
+        file.open_delta(
+            root, KEY, InlineChunker(KEY, options.chunking), pool, Ahead(KEY_BYTES, options, "basis"), lambda _: None
+        )
         pool.close()
     return file
 

@@ -13,6 +13,7 @@ from parasync.kernels import FingerprintKey
 from parasync.model import Entry, Need
 from parasync.pipeline import Scope
 from parasync.reconstruction import Outcome, Reconstruction
+from parasync.session.ahead import Ahead
 from parasync.session.connection import Connection, unexpected
 from parasync.session.incoming import Attempt, IncomingFile, Stage
 from parasync.session.ledger import Ledger, fatal_reason
@@ -31,13 +32,20 @@ class Flight:
     """
 
     def __init__(
-        self, scope: Scope, connection: Connection, key: FingerprintKey, ledger: Ledger, options: Options
+        self,
+        scope: Scope,
+        connection: Connection,
+        key: FingerprintKey,
+        ledger: Ledger,
+        options: Options,
+        ahead: Ahead,
     ) -> None:
         self._scope = scope
         self._connection = connection
         self._key = key
         self._ledger = ledger
         self._options = options
+        self._ahead = ahead
         self._files: dict[int, IncomingFile] = {}
         self._small: dict[int, Plan] = {}
         self._waiting: deque[IncomingFile] = deque()
@@ -260,7 +268,7 @@ class Flight:
         with self._admission:
             while (file := self._next_waiting()) is not None:
                 try:
-                    file.open_delta(self._root(), self._key, self._inline, self._basis, self._poke)
+                    file.open_delta(self._root(), self._key, self._inline, self._basis, self._ahead, self._poke)
                 except OSError as error:
                     with self._lock:
                         self._open -= 1

@@ -10,10 +10,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
-from parasync import __version__, kernels
+from parasync import __version__
 from parasync.config import CHUNKING_PAPER, FILES_IN_FLIGHT, HANDSHAKE_SECONDS, MAX_FRAME, Options
 from parasync.errors import (
     ConnectionLostError,
@@ -26,6 +26,7 @@ from parasync.errors import (
     display,
 )
 from parasync.model import Failure, Monitor
+from parasync.session.ahead import Ahead, new_key
 from parasync.session.connection import Connection, PeerGone, unexpected
 from parasync.session.context import Context, Goal, Terms
 from parasync.session.lanes import Lanes
@@ -54,11 +55,6 @@ from parasync.wire.messages import (
 from parasync.wire.state import ProtocolState
 
 
-def new_key() -> bytes:
-    """A fresh key for one session: whoever knows it could craft chunks that collide."""
-    return os.urandom(KEY_BYTES)
-
-
 class Link(NamedTuple):
     """A client's connection to its server, and how to get another one.
 
@@ -78,8 +74,12 @@ class Link(NamedTuple):
         return Lanes(connection, hello.token, self.lanes, self.reserve, self.connect)
 
 
-def push(link: Link, hello: Hello, sources: Sequence[Source], failures: Sequence[Failure], context: Context) -> Finish:
+def push(
+    link: Link, hello: Hello, sources: Sequence[Source], failures: Sequence[Failure], context: Context, ahead: Ahead
+) -> Finish:
     """The client's side of a session that sends `sources` to the server; `failures` are those it could not open.
+
+    `ahead` may have begun on the only source, by the key that `hello` offers.
 
     Raises:
         ParaSyncError: what ended the session early.
@@ -92,13 +92,16 @@ def push(link: Link, hello: Hello, sources: Sequence[Source], failures: Sequence
         _check_key(welcome.key)
         return Terms(welcome.key, ZSTD in welcome.features, welcome.files_in_flight)
 
-    return Sender(link.join(connection, hello), sources, failures, context, handshake).run()
+    return Sender(link.join(connection, hello), sources, failures, context, handshake, ahead).run()
 
 
-def pull(link: Link, hello: Hello, destination: Callable[[bool], Destination], context: Context) -> Finish:
+def pull(
+    link: Link, hello: Hello, destination: Callable[[bool], Destination], context: Context, ahead: Ahead
+) -> Finish:
     """The client's side of a session that receives what `hello` asks for; the key is in it.
 
-    `destination` opens where it goes; it is told whether a single file is coming.
+    `destination` opens where it goes; it is told whether a single file is coming. `ahead` may have begun on the basis
+    of that, by the same key.
 
     Raises:
         ParaSyncError: what ended the session early.
@@ -110,8 +113,7 @@ def pull(link: Link, hello: Hello, destination: Callable[[bool], Destination], c
         welcome = _receive_welcome(connection, context, asked)
         return Goal(destination(welcome.single_file), PATCH in welcome.features)
 
-    lanes = link.join(connection, hello)
-    return Receiver(lanes, kernels.fingerprint_key(hello.key), context, handshake).run()
+    return Receiver(link.join(connection, hello), context, handshake, ahead).run()
 
 
 def new_hello(
@@ -123,9 +125,10 @@ def new_hello(
     single_file: bool,
     many: bool,
     token: bytes = b"",
+    key: bytes,
     context: Context,
 ) -> Hello:
-    """The client's first message; a pulling client chooses the key here."""
+    """The client's first message. A pulling client chooses the key here, a pushing one offers it."""
     options = context.options
     return Hello(
         push=push,
@@ -142,7 +145,8 @@ def new_hello(
         average=options.average,
         chunking=options.chunking,
         matching=options.matching,
-        key=b"" if push else new_key(),
+        key=b"" if push else key,
+        offered_key=key if push else b"",
         trace=context.tracer is not OFF,
         token=token,
         software=f"parasync {__version__}",
@@ -174,22 +178,19 @@ def answer(
     if hello is None:
         return None
     lanes = Lanes(connection, hello.token)
-    try:
-        context = Context(_options(hello, threads), monitor, Tracer() if hello.trace else OFF, hello.trace)
-        if hello.token:
-            lobby.host(hello.token, lanes)
-        session, roots = (_answer_push if hello.push else _answer_pull)(lanes, hello, find(hello), context)
-    except ParaSyncError as error:
-        lobby.forget(hello.token, lanes)
-        lanes.close()
-        connection.refuse(error)
-        raise
-    try:
+    with ExitStack() as opened:
+        opened.callback(lobby.forget, hello.token, lanes)
+        try:
+            context = Context(_options(hello, threads), monitor, Tracer() if hello.trace else OFF, hello.trace)
+            if hello.token:
+                lobby.host(hello.token, lanes)
+            session = (_answer_push if hello.push else _answer_pull)(lanes, hello, find(hello), context, opened)
+        except ParaSyncError as error:
+            lobby.forget(hello.token, lanes)
+            lanes.close()
+            connection.refuse(error)
+            raise
         return session.run()
-    finally:
-        lobby.forget(hello.token, lanes)
-        for root in roots:
-            root.close()
 
 
 def _options(hello: Hello, threads: int) -> Options:
@@ -211,30 +212,35 @@ def _options(hello: Hello, threads: int) -> Options:
     )
 
 
-def _answer_push(lanes: Lanes, hello: Hello, place: Place, context: Context) -> tuple[Sender | Receiver, list[Root]]:
-    """The session, and what is to be closed after it."""
+def _answer_push(lanes: Lanes, hello: Hello, place: Place, context: Context, opened: ExitStack) -> Receiver:
+    """The session; `opened` gets what is to be closed after it."""
     if place.read_only and not hello.dry_run:
         raise UsageError(f"module '{display(hello.module)}' is read-only: push to another one")
-    key = new_key()
+    ahead = opened.enter_context(Ahead(hello.offered_key or new_key(), context.options, "basis", context.tracer))
     destination = open_destination(hello.path, place.root, hello.single_file, hello.many, hello.dry_run)
+    if destination.root is not None:
+        opened.callback(destination.root.close)
 
     def handshake() -> Goal:
-        lanes.main.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(key, single_file=False)))
+        lanes.main.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(ahead.key, single_file=False)))
         return Goal(destination, PATCH in hello.features)
 
-    roots = [destination.root] if destination.root is not None else []
-    return Receiver(lanes, kernels.fingerprint_key(key), context, handshake), roots
+    return Receiver(lanes, context, handshake, ahead)
 
 
-def _answer_pull(lanes: Lanes, hello: Hello, place: Place, context: Context) -> tuple[Sender | Receiver, list[Root]]:
-    """The session, and what is to be closed after it."""
+def _answer_pull(lanes: Lanes, hello: Hello, place: Place, context: Context, opened: ExitStack) -> Sender:
+    """The session; `opened` gets what is to be closed after it."""
     _check_key(hello.key)
     sources, failures = _open_sources(hello, place)
+    for source in sources:
+        opened.callback(source.root.close)
     single_file = not failures and is_single_file(sources)
+    ahead = opened.enter_context(Ahead(hello.key, context.options, "target", context.tracer))
+    if single_file:
+        ahead.begin(sources[0].root, sources[0].name)
     lanes.main.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
     terms = Terms(hello.key, ZSTD in hello.features, hello.files_in_flight)
-    session = Sender(lanes, sources, failures, context, lambda: terms)
-    return session, [source.root for source in sources]
+    return Sender(lanes, sources, failures, context, lambda: terms, ahead)
 
 
 def _open_sources(hello: Hello, place: Place) -> tuple[list[Source], list[Failure]]:

@@ -15,6 +15,7 @@ from parasync.kernels import ChunkTable, FingerprintKey
 from parasync.matching import Answer, BasisSide, Matching
 from parasync.model import Entry, Need
 from parasync.reconstruction import Outcome, Reconstruction
+from parasync.session.ahead import Ahead, EarlyFile
 from parasync.tree.commit import PendingFile
 from parasync.tree.safepath import Root
 from parasync.weak_strong import TentativeSide
@@ -79,6 +80,7 @@ class IncomingFile:
         key: FingerprintKey,
         inline: InlineChunker,
         pool: ChunkingPool,
+        ahead: Ahead,
         grown: Callable[[IncomingFile], None],
     ) -> None:
         """Open basis and new file, and start Phase I on the basis.
@@ -87,7 +89,8 @@ class IncomingFile:
             OSError: either cannot be opened.
         """
         self._basis_fd = root.open_read(self.path)
-        basis = self._prepare_matching(self._basis_fd, os.fstat(self._basis_fd).st_size)
+        early = ahead.take(self._basis_fd, self.average)
+        basis = self._prepare_matching(self._basis_fd, early)
         self._open_target(root, self._basis_fd, key)
 
         def indexed(first: int, count: int, last: bool) -> None:
@@ -99,7 +102,10 @@ class IncomingFile:
             basis.give_up()
             grown(self)
 
-        if 0 < basis.table.size <= INLINE_BYTES:
+        if early is not None:
+            self._basis_job = early.job
+            early.adopt(indexed, failed)
+        elif 0 < basis.table.size <= INLINE_BYTES:
             try:
                 inline.chunk(self._basis_fd, basis.table)
             except (OSError, EOFError) as error:
@@ -110,8 +116,9 @@ class IncomingFile:
             self._basis_job = ChunkingJob(self._basis_fd, basis.table, indexed, failed, self._options.chunking)
             pool.submit(self._basis_job)
 
-    def _prepare_matching(self, fd: int, size: int) -> BasisSide | TentativeSide:
-        table = ChunkTable(self.average, size, self._options.weak_strong)
+    def _prepare_matching(self, fd: int, early: EarlyFile | None) -> BasisSide | TentativeSide:
+        size = os.fstat(fd).st_size
+        table = early.table if early is not None else ChunkTable(self.average, size, self._options.weak_strong)
         if self._options.weak_strong:
             self.tentative = TentativeSide(table, fd, self.entry.size)
             return self.tentative

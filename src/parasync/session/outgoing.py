@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from typing import NamedTuple
 
-from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
+from parasync.chunking import ChunkingJob, ChunkingPool, ChunkSink, FailureSink, InlineChunker
 from parasync.config import Options
 from parasync.errors import ProtocolError, describe_os_error, display
 from parasync.kernels import ChunkTable
 from parasync.model import Entry, Need
+from parasync.session.ahead import Ahead, EarlyFile
 from parasync.session.connection import Connection
 from parasync.tree.scan import Source
 from parasync.weak_strong import VerifyingSide
@@ -99,6 +99,11 @@ class OutgoingFile:
                 os.close(self._fd)
                 raise
 
+    def take_early(self, ahead: Ahead) -> EarlyFile | None:
+        """What was begun of it ahead, if that is of use."""
+        with self._lock:
+            return ahead.take(self._fd, self.table.average) if self.table is not None and self._fd >= 0 else None
+
     def mark(self) -> bool:
         """Note that the verifier has something to do here; False if that is noted already."""
         with self._lock:
@@ -141,14 +146,17 @@ class OutgoingFile:
         if self.table is None or self.verifying is not None or self._wanted_extents > len(self.table):
             raise ProtocolError(f"more wants than chunks for '{display(self.offered.entry.path)}'")
 
-    def chunk(
-        self, pool: ChunkingPool, send: Callable[[int, int, bool], None], failed: Callable[[Exception], None]
-    ) -> None:
+    def chunk(self, pool: ChunkingPool, send: ChunkSink, failed: FailureSink) -> None:
         """Phase I for this file."""
         if self.table is None:
             raise ValueError("only a file that is wanted as a delta is chunked")
         self.job = ChunkingJob(self._fd, self.table, send, failed, self._options.chunking)
         pool.submit(self.job)
+
+    def chunk_on(self, early: EarlyFile, send: ChunkSink, failed: FailureSink) -> None:
+        """Phase I for this file, which was begun before it was known to be needed; called instead of `chunk`."""
+        self.table, self.job = early.table, early.job
+        early.adopt(send, failed)
 
     def chunk_inline(self, chunker: InlineChunker) -> None:
         """Phase I for this file, at once.

@@ -29,10 +29,11 @@ from parasync.config import (
     WRITE_QUEUE_BYTES,
 )
 from parasync.errors import ProtocolError
-from parasync.kernels import FingerprintKey
+from parasync.kernels import fingerprint_key
 from parasync.model import Entry
 from parasync.pipeline import Channel, Scope
 from parasync.reconstruction import BufferPool, Outcome, Reconstruction, WriterPool
+from parasync.session.ahead import Ahead
 from parasync.session.compression import unpack
 from parasync.session.connection import Connection, send_spans, unexpected
 from parasync.session.context import Context, Goal
@@ -73,20 +74,21 @@ class Receiver:
     """One session's basis side.
 
     `handshake` completes the greeting on the receiving thread and returns where
-    the tree goes; the key is this side's to choose and known from the start.
+    the tree goes; the key is this side's to choose and known from the start, as `ahead` has it.
     """
 
     def __init__(
         self,
         lanes: Lanes,
-        key: FingerprintKey,
         context: Context,
         handshake: Callable[[], Goal],
+        ahead: Ahead,
     ) -> None:
         self._lanes = lanes
         self._connection = lanes.main
         self._monitor = context.monitor
-        self._key = key
+        self._key = fingerprint_key(ahead.key)
+        self._ahead = ahead
         self._options = context.options
         self._tracer = context.tracer
         self._tells_spans = context.tells_spans
@@ -115,7 +117,9 @@ class Receiver:
                 self._tokens: TokenSender | None = None
                 if self._options.weak_strong:
                     self._tokens = TokenSender(scope, self._connection, self._options.workers, self._poke)
-                self._flight = flight = Flight(scope, self._connection, self._key, self._ledger, self._options)
+                self._flight = flight = Flight(
+                    scope, self._connection, self._key, self._ledger, self._options, self._ahead
+                )
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
         finally:
             if flight is not None:
@@ -296,6 +300,7 @@ class Receiver:
                 needs = content.encode_needs(self._flight.add(plans))
                 self._connection.send(FrameType.NEEDS, needs, file=first, count=len(entries))
                 first += len(entries)
+        self._ahead.give_up()
         self._ledger.planned()
 
     # -- match ------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Threads, and what each waits for:
 - `announce` walks the sources and streams entries; waits for the receiver's answers when too many are out.
 - `receive` is the only reader of the connection; it hands on and never waits for a send.
 - `feed` opens needed files in order; waits for a place in the window of files in flight.
-- the chunking pool streams chunks as they become final.
+- the chunking pool streams chunks as they become final; `early` those of a file that was begun ahead of its need.
 - `literals` reads and sends what is wanted; so does a thread for each lane.
 """
 
@@ -27,6 +27,7 @@ from parasync.errors import ProtocolError
 from parasync.kernels import ChunkTable, fingerprint_key
 from parasync.model import Failure, Kind, Need
 from parasync.pipeline import Channel, Scope, Window
+from parasync.session.ahead import Ahead
 from parasync.session.compression import LinkRate, Packer
 from parasync.session.connection import send_spans, unexpected
 from parasync.session.context import Context, Terms
@@ -41,7 +42,8 @@ from parasync.wire.messages import FIRST_BYTES, Failed, Finish, FrameType, Heade
 
 FIRST_ENTRY_BATCH = 64
 """The first batch is small, so that the receiver starts early; later ones double up to ENTRY_BATCH."""
-CHUNKS_PER_FRAME = 65536
+CHUNKS_PER_FRAME = 2048
+"""The receiver looks them up when the whole frame is there."""
 
 
 class Sender:
@@ -58,6 +60,7 @@ class Sender:
         failures: Sequence[Failure],
         context: Context,
         handshake: Callable[[], Terms],
+        ahead: Ahead,
     ) -> None:
         self._lanes = lanes
         self._connection = lanes.main
@@ -69,6 +72,7 @@ class Sender:
         self._tells_spans = context.tells_spans
         self._verifier: Verifier | None = None
         self._handshake = handshake
+        self._ahead = ahead
         self._offered: dict[int, Offered] = {}
         self._files: dict[int, OutgoingFile] = {}
         self._failed: set[int] = set()
@@ -90,6 +94,7 @@ class Sender:
                 # Bounded by the entries in flight; the receiving thread must not wait here.
                 self._needed: Channel[list[Needed]] = Channel(scope, 1)
                 self._literals: Channel[LiteralTask] = Channel(scope, 1 << 62)
+                self._early: Channel[Callable[[], None]] = Channel(scope, 1 << 62)
                 scope.spawn(self._announce, name="announce")
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
         finally:
@@ -166,7 +171,7 @@ class Sender:
             send_spans(self._connection, self._tracer)
         self._connection.send(FrameType.BYE)
         self._connection.finished()
-        for part in (self._needed, self._literals, self._pool, self._verifier):
+        for part in (self._needed, self._literals, self._early, self._pool, self._verifier):
             if part is not None:
                 part.close()
 
@@ -174,6 +179,8 @@ class Sender:
         self._tracer.peer_spans.extend(codec.decode_spans(self._connection.payload(header)))
 
     def _start_content(self, terms: Terms) -> None:
+        if terms.key != self._ahead.key:
+            self._ahead.give_up()
         self._key = key = fingerprint_key(terms.key)
         self._in_flight = Window(self._scope, min(FILES_IN_FLIGHT, terms.files_in_flight))
         self._link = LinkRate(self._connection.stream.round_trip)
@@ -186,6 +193,7 @@ class Sender:
         if self._options.weak_strong:
             self._verifier = Verifier(self._scope, self._connection, self._literals, self._options.workers, self._fail)
         self._scope.spawn(self._feed, name="feed")
+        self._scope.spawn(self._send_early, name="early")
         self._send_literals(None)
         if self._lanes.expected:
             self._lanes.start(self._scope, self._send_literals)
@@ -221,6 +229,8 @@ class Sender:
             group.append(Needed(item.index, offered, item))
         if group:
             self._needed.put(group, 0)
+        else:
+            self._ahead.give_up()
         self._monitor.advance(sum(offered.entry.size for offered in answered.values() if offered is not None))
 
     def _send_again(self, item: NeedItem) -> None:
@@ -329,7 +339,26 @@ class Sender:
             else:
                 self._send_chunks(file, file.table, 0, len(file.table), True)
         else:
-            file.chunk(self._pool, partial(self._send_chunks, file, file.table), partial(self._fail, file))
+            self._chunk(file, file.table)
+
+    def _chunk(self, file: OutgoingFile, table: ChunkTable) -> None:
+        early = file.take_early(self._ahead)
+        if early is None:
+            file.chunk(self._pool, partial(self._send_chunks, file, table), partial(self._fail, file))
+            return
+
+        # Its threads are not this session's, whose scope is to hear of what goes wrong with a send.
+        def send(first: int, count: int, last: bool) -> None:
+            self._early.put(partial(self._send_chunks, file, early.table, first, count, last))
+
+        def fail(error: Exception) -> None:
+            self._early.put(partial(self._fail, file, error))
+
+        file.chunk_on(early, send, fail)
+
+    def _send_early(self) -> None:
+        for task in self._early:
+            task()
 
     def _send_chunks(self, file: OutgoingFile, table: ChunkTable, first: int, count: int, last: bool) -> None:
         if self._verifier is not None:

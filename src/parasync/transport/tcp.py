@@ -7,8 +7,10 @@ Buffer sizes are left to the kernel, which adapts them to the link.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import select
 import socket
 import struct
 import sys
@@ -49,36 +51,89 @@ def format_address(host: str, port: int) -> str:
     return f"[{display(host)}]:{port}" if ":" in host else f"{display(host)}:{port}"
 
 
-def connect(host: str, port: int, timeout: float) -> SocketStream:
-    """A connection to the first address of `host` that answers; each gets its share of `timeout` seconds.
+class Connecting:
+    """A connection on its way: the first address of `host` is being tried while the caller does something else.
 
-    Looking up the name is outside of the timeout: the system's resolver has its own.
+    Looking up the name is outside of all timeouts: the system's resolver has its own.
 
     Raises:
-        ConnectDeadlineError: no address answered in time.
-        ConnectionLostError: the name is unknown, or an address refused and none accepted.
-        UsageError: the port is out of range.
+        ConnectionLostError: from the constructor: the name is unknown.
+        UsageError: from the constructor: the port is out of range.
     """
-    name = format_address(host, port)
-    deadline = time.monotonic() + timeout
-    addresses = _resolve(host, port, f"connect to {name}")
-    reasons: list[str] = []
-    silent = 0
-    for left, (family, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
-        try:
-            connected = _connect_one(family, address, max(0.001, (deadline - time.monotonic()) / left))
-            return SocketStream(connected, name)
-        except TimeoutError:
-            silent += 1
-        except OSError as error:
-            reasons.append(_reason(error))
-    if silent == len(addresses):
-        raise ConnectDeadlineError(
-            f"cannot connect to {name}: no answer within {timeout:g} seconds (is the host up, does a firewall drop it?)"
+
+    def __init__(self, host: str, port: int) -> None:
+        self._name = format_address(host, port)
+        self._addresses = _resolve(host, port, f"connect to {self._name}")
+        self._reasons: list[str] = []
+        self._socket: socket.socket | None = None
+        self._begin_next()
+
+    def finish(self, timeout: float) -> SocketStream:
+        """The connection to the first address that answers; each gets its share of `timeout` seconds from now on.
+
+        Raises:
+            ConnectDeadlineError: no address answered in time.
+            ConnectionLostError: an address refused and none accepted.
+        """
+        deadline = time.monotonic() + timeout
+        silent = False
+        while self._socket is not None:
+            share = (deadline - time.monotonic()) / (len(self._addresses) + 1)
+            poll = select.poll()
+            poll.register(self._socket, select.POLLOUT)
+            answered = bool(poll.poll(max(1, 1000 * share)))
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if not answered or code == errno.ETIMEDOUT:
+                silent = True
+            elif code:
+                self._note(code)
+            else:
+                connected, self._socket = self._socket, None
+                return SocketStream(connected, self._name)
+            self.close()
+            self._begin_next()
+        if silent and not self._reasons:
+            raise ConnectDeadlineError(
+                f"cannot connect to {self._name}: no answer within {timeout:g} seconds "
+                "(is the host up, does a firewall drop it?)"
+            )
+        reasons = ", ".join(dict.fromkeys(self._reasons))
+        raise ConnectionLostError(
+            f"cannot connect to {self._name}: {reasons} (is the server running, is the port right?)"
         )
-    raise ConnectionLostError(
-        f"cannot connect to {name}: {', '.join(dict.fromkeys(reasons))} (is the server running, is the port right?)"
-    )
+
+    def close(self) -> None:
+        """Give up what is not finished. Idempotent."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _begin_next(self) -> None:
+        while self._addresses:
+            family, address = self._addresses.pop(0)
+            try:
+                self._socket = socket.socket(family, socket.SOCK_STREAM)
+                self._socket.setblocking(False)
+                code = self._socket.connect_ex(address)
+            except OSError as error:
+                self._reasons.append(_reason(error))
+            else:
+                if code in {0, errno.EINPROGRESS}:
+                    return
+                self._note(code)
+            self.close()
+
+    def _note(self, code: int) -> None:
+        self._reasons.append(os.strerror(code))
+
+
+def connect(host: str, port: int, timeout: float) -> SocketStream:
+    """A connection to `host`, within `timeout` seconds; see `Connecting` for what it raises."""
+    connecting = Connecting(host, port)
+    try:
+        return connecting.finish(timeout)
+    finally:
+        connecting.close()
 
 
 class Listener:
@@ -300,17 +355,6 @@ def _resolve(host: str, port: int, purpose: str) -> list[tuple[socket.AddressFam
         reason = _reason(error) if isinstance(error, OSError) else "not a host name"
         raise ConnectionLostError(f"cannot {purpose}: {reason} (check the host name)") from error
     return [(family, address) for family, _, _, _, address in found]
-
-
-def _connect_one(family: socket.AddressFamily, address: tuple[Any, ...], timeout: float) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        one.settimeout(timeout)
-        one.connect(address)
-    except BaseException:
-        one.close()
-        raise
-    return one
 
 
 def _wake(one: socket.socket) -> None:

@@ -52,6 +52,21 @@ def open_destination(argument: bytes, base: Root | None, single_file: bool, many
         raise SelectionError(describe_os_error("open destination", argument, error)) from error
 
 
+def find_basis(argument: bytes, source: bytes) -> tuple[Root, bytes] | None:
+    """What `source` would replace at this local destination if it is a file: a directory, which the caller closes, and
+    a name. None if that cannot be told before the peer has answered, or there is nothing.
+    """
+    name = source.rpartition(b"/")[2]
+    if name in {b"", b".", b".."}:
+        return None
+    with suppress(OSError, ProtocolError):
+        try:
+            return _enter(argument, None), name
+        except NotADirectoryError:
+            return _split(argument, None)
+    return None
+
+
 def _open(argument: bytes, base: Root | None, single_file: bool, dry_run: bool) -> Destination:
     if b"\0" in argument:
         raise SelectionError(f"destination '{display(argument)}' is not a path: it contains a NUL byte")

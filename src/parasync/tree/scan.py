@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from parasync.config import MAX_NAME
@@ -102,7 +102,7 @@ def path_in_module(argument: bytes) -> bytes:
     return check_path(b"/".join(parts))
 
 
-def is_single_file(sources: list[Source]) -> bool:
+def is_single_file(sources: Sequence[Source]) -> bool:
     """Whether there is exactly one source and it is there and not a directory.
 
     OSError if that cannot be found out.

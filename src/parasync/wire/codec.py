@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from parasync import __version__
-from parasync.config import KIB, MAX_FRAME, check_average
+from parasync.config import KIB, MAGIC, MAX_FRAME, check_average
 from parasync.errors import ProtocolError, UsageError, VersionError, display
 from parasync.model import Entry, Kind
 from parasync.wire import messages
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
     from parasync.tracing import Span
 
-MAGIC = b"ParaSync"
-"""[preamble.magic]"""
 _PREAMBLE = struct.Struct("<8sHH")
 _HEADER = struct.Struct("<BBHIII")
 PREAMBLE_BYTES = _PREAMBLE.size
@@ -65,7 +63,7 @@ M = TypeVar("M")
 
 
 def encode_preamble() -> bytes:
-    return _PREAMBLE.pack(MAGIC, VERSION, 0)  # [preamble.reserved]
+    return _PREAMBLE.pack(MAGIC, VERSION, 0)  # [preamble.magic] [preamble.reserved]
 
 
 def check_preamble(data: bytes, name: str) -> None:
@@ -195,6 +193,8 @@ def decode_hello(payload: Buffer) -> Hello:
     """
     hello = decode_as(Hello, payload, "greeting")
     _check_key(hello.key, given=not hello.push)
+    if hello.offered_key and not (hello.push and len(hello.offered_key) == KEY_BYTES):
+        raise ProtocolError(f"a key of {len(hello.offered_key)} bytes was offered: only who pushes offers one")
     if hello.average:
         check_average_of(hello.average, "greeting")
     words = (hello.module, hello.software, hello.chunking, hello.matching, *hello.features)

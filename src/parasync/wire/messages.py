@@ -207,6 +207,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     matching: Word = MATCHING_FINGERPRINT  # [hello.matching]
     trace: bool = False  # [hello.trace] the server is to send its spans before FINISH or BYE
     key: Key = b""  # [hello.key] pull: the session's key
+    offered_key: Key = b""  # [hello.offered_key] push: one that the receiver may choose
     token: Token = b""  # [hello.token] by which further connections join this session
     software: Word = ""  # [hello.software]
     max_frame: FrameLimit = MAX_FRAME  # [hello.max_frame]

@@ -1,0 +1,70 @@
+"""A connection to where a location says, begun at once and finished when somebody is ready to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+
+from parasync.config import CONNECT_SECONDS, LANE_CONNECT_SECONDS, MAGIC, Options
+from parasync.errors import UsageError
+from parasync.location import Location
+from parasync.model import Monitor
+from parasync.transport.stream import Stream
+from parasync.transport.tcp import Connecting, connect
+
+
+class Dialling:
+    """By ssh, or to a server; the event "connected" is emitted when the other side is there.
+
+    A context, which leaves nothing behind: the stream of `finish` is closed and its bytes are counted.
+
+    Raises:
+        ParaSyncError: from the constructor and `finish`: it cannot be reached, or not in that way.
+    """
+
+    def __init__(self, location: Location, options: Options, monitor: Monitor) -> None:
+        self._location = location
+        self._options = options
+        self._monitor = monitor
+        self._connecting: Connecting | None = None
+        self._stream: Stream | None = None
+        if not location.is_ssh:
+            self._connecting = Connecting(location.host, location.port)
+            return
+        if options.streams > 1:
+            raise UsageError("--streams is for parasync:// only: ssh carries a session over one connection")
+        from parasync.transport.ssh import Shell, SshStream  # noqa: PLC0415 - other syncs start no process
+
+        shell = Shell.parse(location.host, options.rsh, options.remote_path)
+        self._stream = SshStream(shell, MAGIC, lambda: monitor.emit("connected"), options.timeout)
+
+    def __enter__(self) -> Dialling:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connecting is not None:
+            self._connecting.close()
+        if self._stream is not None:
+            self._stream.close()
+            self._monitor.add(bytes_sent=self._stream.bytes_sent, bytes_received=self._stream.bytes_received)
+
+    def finish(self) -> Stream:
+        """The stream; through a remote shell it may only begin to come up."""
+        if self._connecting is not None:
+            self._stream = stream = self._connecting.finish(min(CONNECT_SECONDS, self._options.timeout))
+            self._connecting = None
+            stream.idle_timeout = self._options.timeout
+            self._monitor.emit("connected")
+        if self._stream is None:
+            raise ValueError("there is no connection to finish")
+        return self._stream
+
+    @property
+    def another(self) -> Callable[[], Stream] | None:
+        """How to get one more connection to the same place; None where there is only one."""
+        if self._location.is_ssh:
+            return None
+        return partial(connect, self._location.host, self._location.port, LANE_CONNECT_SECONDS)
