@@ -193,6 +193,18 @@ class Channel(Generic[T]):
             self._weight += weight
             self._filled.notify()
 
+    def offer(self, item: T) -> None:
+        """Append `item` without weight, or drop it if the channel was closed: for news that may come too late.
+
+        Raises:
+            Cancelled: if the scope was cancelled.
+        """
+        with self._filled:
+            self._scope.check()
+            if not self._closed:
+                self._items.append((item, 0))
+                self._filled.notify()
+
     def close(self) -> None:
         """No item follows; readers see the end after the last one. Closing twice is allowed."""
         with self._filled:

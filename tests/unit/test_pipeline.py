@@ -24,6 +24,16 @@ def test_items_come_out_in_order_and_the_end_is_explicit() -> None:
     assert got == list(range(100))
 
 
+def test_what_is_offered_to_a_closed_channel_is_dropped() -> None:
+    with Scope("test") as scope:
+        channel: Channel[int] = Channel(scope, 1)
+        channel.put(1)
+        channel.offer(2)  # a full one takes it
+        channel.close()
+        channel.offer(3)
+        assert list(channel) == [1, 2]
+
+
 def test_a_full_channel_waits_by_weight_but_lets_one_heavy_item_pass() -> None:
     with Scope("test") as scope:
         channel: Channel[str] = Channel(scope, 10)

@@ -306,8 +306,9 @@ class Receiver:
     # -- match ------------------------------------------------------------------------------
 
     def _poke(self, file: IncomingFile) -> None:
+        # The basis of a file may grow for a moment after it is done, and the session with it.
         if file.mark():
-            self._grown.put(file, 0)
+            self._grown.offer(file)
 
     def _match(self) -> None:
         for file in self._grown:

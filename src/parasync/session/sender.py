@@ -13,37 +13,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 
-from parasync.chunking import ChunkingPool, InlineChunker
 from parasync.config import (
     COMPRESS_NOTHING,
     ENTRIES_IN_FLIGHT,
     ENTRY_BATCH,
     FILES_IN_FLIGHT,
-    INLINE_BYTES,
 )
 from parasync.errors import ProtocolError
-from parasync.kernels import ChunkTable, fingerprint_key
+from parasync.kernels import fingerprint_key
 from parasync.model import Failure, Kind, Need
 from parasync.pipeline import Channel, Scope, Window
 from parasync.session.ahead import Ahead
+from parasync.session.chunk_sender import ChunkSender
 from parasync.session.compression import LinkRate, Packer
 from parasync.session.connection import send_spans, unexpected
 from parasync.session.context import Context, Terms
-from parasync.session.lanes import Lane, Lanes, Redo
+from parasync.session.lanes import Lane, Lanes
 from parasync.session.literals import LiteralQueue, LiteralSender, LiteralTask
 from parasync.session.outgoing import ChangedError, Needed, Offered, OutgoingFile, failure_of, send_failure
 from parasync.session.small_outgoing import SmallSender, is_small
 from parasync.session.verifying import Verifier
 from parasync.tree.scan import SKIPPED, Source, scan
 from parasync.wire import codec, content
-from parasync.wire.messages import FIRST_BYTES, Failed, Finish, FrameType, Header, NeedItem
+from parasync.wire.messages import Failed, Finish, FrameType, Header, NeedItem
 
 FIRST_ENTRY_BATCH = 64
 """The first batch is small, so that the receiver starts early; later ones double up to ENTRY_BATCH."""
-CHUNKS_PER_FRAME = 2048
-"""The receiver looks them up when the whole frame is there."""
 
 
 class Sender:
@@ -94,7 +90,6 @@ class Sender:
                 # Bounded by the entries in flight; the receiving thread must not wait here.
                 self._needed: Channel[list[Needed]] = Channel(scope, 1)
                 self._literals: Channel[LiteralTask] = Channel(scope, 1 << 62)
-                self._early: Channel[Callable[[], None]] = Channel(scope, 1 << 62)
                 scope.spawn(self._announce, name="announce")
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
         finally:
@@ -171,7 +166,7 @@ class Sender:
             send_spans(self._connection, self._tracer)
         self._connection.send(FrameType.BYE)
         self._connection.finished()
-        for part in (self._needed, self._literals, self._early, self._pool, self._verifier):
+        for part in (self._needed, self._literals, self._chunks, self._verifier):
             if part is not None:
                 part.close()
 
@@ -181,19 +176,20 @@ class Sender:
     def _start_content(self, terms: Terms) -> None:
         if terms.key != self._ahead.key:
             self._ahead.give_up()
-        self._key = key = fingerprint_key(terms.key)
+        key = fingerprint_key(terms.key)
         self._in_flight = Window(self._scope, min(FILES_IN_FLIGHT, terms.files_in_flight))
         self._link = LinkRate(self._connection.stream.round_trip)
         self._level = self._options.compression if terms.zstd else COMPRESS_NOTHING
         self._packer = Packer(self._link, self._level)
         self._small = SmallSender(self._lanes, self._packer, key, self._options.chunking, self._monitor, self._refuse)
-        self._inline = InlineChunker(key, self._options.chunking)
-        self._pool = ChunkingPool(self._scope, key, self._options.workers, name="target")
         self._pieces = LiteralQueue(self._literals, key, self._fail, self._on_literals)
         if self._options.weak_strong:
             self._verifier = Verifier(self._scope, self._connection, self._literals, self._options.workers, self._fail)
+        announce = self._verifier.announce if self._verifier is not None else None
+        self._chunks = ChunkSender(
+            self._scope, self._lanes, key, self._options, self._ahead, self._monitor, announce, self._fail
+        )
         self._scope.spawn(self._feed, name="feed")
-        self._scope.spawn(self._send_early, name="early")
         self._send_literals(None)
         if self._lanes.expected:
             self._lanes.start(self._scope, self._send_literals)
@@ -331,55 +327,8 @@ class Sender:
             self._files[needed.number] = file
         if file.table is None:
             self._literals.put(LiteralTask.all_of(file))
-        elif file.size <= INLINE_BYTES:
-            try:
-                file.chunk_inline(self._inline)
-            except (OSError, EOFError) as error:
-                self._fail(file, error)
-            else:
-                self._send_chunks(file, file.table, 0, len(file.table), True)
         else:
-            self._chunk(file, file.table)
-
-    def _chunk(self, file: OutgoingFile, table: ChunkTable) -> None:
-        early = file.take_early(self._ahead)
-        if early is None:
-            file.chunk(self._pool, partial(self._send_chunks, file, table), partial(self._fail, file))
-            return
-
-        # Its threads are not this session's, whose scope is to hear of what goes wrong with a send.
-        def send(first: int, count: int, last: bool) -> None:
-            self._early.put(partial(self._send_chunks, file, early.table, first, count, last))
-
-        def fail(error: Exception) -> None:
-            self._early.put(partial(self._fail, file, error))
-
-        file.chunk_on(early, send, fail)
-
-    def _send_early(self) -> None:
-        for task in self._early:
-            task()
-
-    def _send_chunks(self, file: OutgoingFile, table: ChunkTable, first: int, count: int, last: bool) -> None:
-        if self._verifier is not None:
-            self._verifier.announce(file, first, count)
-        else:
-            for start in range(first, first + count, CHUNKS_PER_FRAME):
-                self._send_part(file, table, start, min(CHUNKS_PER_FRAME, first + count - start))
-        self._monitor.advance(table.end - file.announced)
-        file.announced = table.end
-        if last:
-            try:
-                file.check()
-            except ChangedError as error:
-                self._fail(file, error)
-                return
-            self._connection.send(FrameType.FILE_END, table.fold(self._key), file=file.index)
-
-    def _send_part(self, file: OutgoingFile, table: ChunkTable, first: int, count: int) -> None:
-        head = first.to_bytes(FIRST_BYTES, "little")
-        redo = Redo(partial(self._send_part, file, table, first, count), file.is_closed)
-        self._lanes.send(redo, FrameType.CHUNKS, head, table.encode(first, count), file=file.index, count=count)
+            self._chunks.start(file, file.table)
 
     def _on_literals(self, file: OutgoingFile, length: int) -> None:
         """`length` bytes of literals were sent; negative: that many announced as chunks turned out to be wanted."""
