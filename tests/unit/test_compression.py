@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from parasync.config import COMPRESS_AUTOMATICALLY, COMPRESS_NOTHING
 from parasync.errors import ProtocolError
-from parasync.session.compression import MAX_SKIP, LinkRate, Packer, unpack
+from parasync.session.compression import MAX_SKIP, PLAIN_BEFORE_TRIAL, LinkRate, Packer, unpack
 
 TEXT = b"".join(b"line %d of a text that compresses well\n" % number for number in range(20_000))
 NOISE = random.Random(1).randbytes(len(TEXT))
@@ -67,6 +67,27 @@ def test_noise_is_sent_as_it_is_and_seldom_tried() -> None:
     assert tries <= 200 / MAX_SKIP + 6
     while packer.pack(TEXT) is None:
         assert packer.attempts <= tries + 1
+
+
+def test_after_data_that_compressed_too_little_others_get_their_chance() -> None:
+    packer = Packer(LinkRate(DISTANT), COMPRESS_AUTOMATICALLY)
+    little = NOISE[: len(NOISE) * 3 // 4] + TEXT[: len(TEXT) // 4]
+    for _ in range(100):
+        packer.pack(little)
+    before = packer.attempts
+    for _ in range(90):
+        packer.pack(little)
+    assert packer.attempts - before == 10
+    packed = [packer.pack(TEXT) is not None for _ in range(20)]
+    assert True in packed[: PLAIN_BEFORE_TRIAL + 1]
+    assert all(packed[packed.index(True) :])
+
+
+def test_nothing_is_tried_on_a_fast_link() -> None:
+    packer = Packer(LinkRate(NEAR), COMPRESS_AUTOMATICALLY)
+    for _ in range(10 * PLAIN_BEFORE_TRIAL):
+        assert packer.pack(TEXT) is None
+    assert packer.attempts == 0
 
 
 def test_a_level_of_the_users_is_kept_and_none_means_none() -> None:

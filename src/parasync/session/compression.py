@@ -43,6 +43,9 @@ LEARNING = 0.3
 INCOMPRESSIBLE = 0.95
 MAX_SKIP = 32
 """Most buffers that are sent plain, untried, after ones that did not compress."""
+PLAIN_BEFORE_TRIAL = 8
+"""So many buffers are sent plain because those before compressed too little; then one is tried. What comes next in a
+file may be of another kind: without trials, a disk image was sent plain from its first compressed archive on."""
 
 
 class Sends(Protocol):
@@ -148,6 +151,7 @@ class Packer:
         self.attempts = 0
         self._skip = 0
         self._next_skip = 1
+        self._plain = 0
 
     def packing(self) -> AbstractContextManager[None]:
         """Within, this thread competes with others for the cores."""
@@ -156,6 +160,9 @@ class Packer:
     def pack(self, data: bytes | memoryview) -> bytes | None:
         """`data` compressed, or None if it is better sent as it is."""
         level = self._level()
+        trial = level == COMPRESS_NOTHING and not self._skip and self._try_again()
+        if trial:
+            level = LEVELS[0]
         if level == COMPRESS_NOTHING or self._skip:
             self._skip -= self._skip > 0
             return None
@@ -164,7 +171,7 @@ class Packer:
         packed = self._compressor(level).compress(data)
         speed = len(data) / max(1e-6, time.perf_counter() - start)
         ratio = len(packed) / len(data)
-        known = self._experience.get(level, _Experience(speed, ratio))
+        known = _Experience(speed, ratio) if trial else self._experience.get(level, _Experience(speed, ratio))
         self._experience[level] = _Experience(
             known.speed + LEARNING * (speed - known.speed), known.ratio + LEARNING * (ratio - known.ratio)
         )
@@ -183,16 +190,24 @@ class Packer:
         backlog = link.backlog
         self._link.observe(now, size, now - start, link.bytes_sent - backlog, backlog)
 
+    def _try_again(self) -> bool:
+        """Whether it is time for a trial, on a link on which ordinary data is compressed."""
+        self._plain += 1
+        if self._fixed != COMPRESS_AUTOMATICALLY or self._plain <= PLAIN_BEFORE_TRIAL:
+            return False
+        self._plain = 0
+        rate = self._link.rate
+        return self._throughput(_EXPECTED[LEVELS[0]], rate) > GAIN * rate
+
     def _level(self) -> int:
         if self._fixed != COMPRESS_AUTOMATICALLY:
             return self._fixed
         rate = self._link.rate
-        best = max(LEVELS, key=lambda level: self._throughput(level, rate))
-        return best if self._throughput(best, rate) > GAIN * rate else COMPRESS_NOTHING
+        best = max(LEVELS, key=lambda level: self._throughput(self._experience[level], rate))
+        return best if self._throughput(self._experience[best], rate) > GAIN * rate else COMPRESS_NOTHING
 
-    def _throughput(self, level: int, rate: float) -> float:
-        speed, ratio = self._experience[level]
-        return min(speed * self._link.packers, rate / max(ratio, 0.01))
+    def _throughput(self, level: _Experience, rate: float) -> float:
+        return min(level.speed * self._link.packers, rate / max(level.ratio, 0.01))
 
     def _compressor(self, level: int) -> zstandard.ZstdCompressor:
         compressor = self._compressors.get(level)
