@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from parasync import client
@@ -17,6 +18,7 @@ from parasync.errors import ConnectionLostError, SelectionError
 from parasync.model import Monitor, Report
 from parasync.server import Module
 from parasync.tracing import Tracer
+from parasync.wire.messages import Hello
 from support import leftovers, serving
 
 OLD = random.Random(1).randbytes(20_000_000)
@@ -70,9 +72,7 @@ def test_a_server_that_chooses_its_own_key_gets_the_same(
     assert report.totals.bytes_literal < 150_000
 
 
-def _without_offer(hello):  # type: ignore[no-untyped-def]
-    import msgspec  # noqa: PLC0415
-
+def _without_offer(hello: Hello) -> Hello:
     return msgspec.structs.replace(hello, offered_key=b"")
 
 
@@ -111,11 +111,10 @@ def test_a_run_that_cannot_begin_leaves_no_thread_behind(tmp_path: Path) -> None
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize("ends", ["pull"], indirect=True)
 def test_what_is_begun_wrongly_is_given_up(ends: tuple[str, str, Path], tmp_path: Path) -> None:
     """The destination is a directory with such a file, or a file of another name, or there is none."""
     source = ends[0]
-    if not source.startswith("parasync"):
-        pytest.skip("for pulls only")
     (tmp_path / "here/new").write_bytes(OLD)
     assert sync(source, tmp_path / "here").totals.bytes_literal < 150_000
     assert (tmp_path / "here/new").read_bytes() == NEW
