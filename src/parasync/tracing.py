@@ -50,9 +50,9 @@ class Tracer:
 
     def chrome(self, this_side: str, other_side: str) -> str:
         """Both sides' spans as a JSON document of Chrome's trace event format."""
-        events: list[dict[str, object]] = []
         import json  # noqa: PLC0415 - few runs are traced, all of them pay for starting
 
+        events: list[dict[str, object]] = []
         sides = [(this_side, self.spans, 0), (other_side, self.peer_spans, self.peer_offset)]
         begin = min((span.start - offset for _, spans, offset in sides for span in spans), default=0)
         for process, (side, spans, offset) in enumerate(sides, 1):

@@ -62,6 +62,7 @@ def test_the_work_begun_is_used(ends: tuple[str, str, Path]) -> None:
     assert report.totals.bytes_literal < 150_000
 
 
+@pytest.mark.parametrize("ends", ["push"], indirect=True)
 def test_a_server_that_chooses_its_own_key_gets_the_same(
     ends: tuple[str, str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +71,8 @@ def test_a_server_that_chooses_its_own_key_gets_the_same(
     tracer = Tracer()
     report = run(ends, tracer)
     assert report.totals.bytes_literal < 150_000
+    again = [span for span in tracer.spans if span.name == "scan target" and not span.thread.startswith("early ")]
+    assert len(again) >= len(OLD) // (4 << 20), "what was begun by another key is of no use"
 
 
 def _without_offer(hello: Hello) -> Hello:

@@ -117,6 +117,8 @@ def test_greetings_ignore_what_a_later_version_adds() -> None:
         {"push": False},
         {"push": False, "key": b"k" * 15},
         {"push": False, "key": b"k" * 17},
+        {"offered_key": b"k" * 15},
+        {"push": False, "key": b"k" * 16, "offered_key": b"k" * 16},
         {"module": "x" * 256},
         {"module": "a\nb"},
         {"software": "\x1b[2J"},

@@ -186,7 +186,6 @@ def answer(
                 lobby.host(hello.token, lanes)
             session = (_answer_push if hello.push else _answer_pull)(lanes, hello, find(hello), context, opened)
         except ParaSyncError as error:
-            lobby.forget(hello.token, lanes)
             lanes.close()
             connection.refuse(error)
             raise

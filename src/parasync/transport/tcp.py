@@ -86,7 +86,7 @@ class Connecting:
             if not answered or code == errno.ETIMEDOUT:
                 silent = True
             elif code:
-                self._note(code)
+                self._reasons.append(os.strerror(code))
             else:
                 connected, self._socket = self._socket, None
                 return SocketStream(connected, self._name)
@@ -120,11 +120,8 @@ class Connecting:
             else:
                 if code in {0, errno.EINPROGRESS}:
                     return
-                self._note(code)
+                self._reasons.append(os.strerror(code))
             self.close()
-
-    def _note(self, code: int) -> None:
-        self._reasons.append(os.strerror(code))
 
 
 def connect(host: str, port: int, timeout: float) -> SocketStream:

@@ -194,7 +194,9 @@ def decode_hello(payload: Buffer) -> Hello:
     hello = decode_as(Hello, payload, "greeting")
     _check_key(hello.key, given=not hello.push)
     if hello.offered_key and not (hello.push and len(hello.offered_key) == KEY_BYTES):
-        raise ProtocolError(f"a key of {len(hello.offered_key)} bytes was offered: only who pushes offers one")
+        raise ProtocolError(
+            f"an offered key of {len(hello.offered_key)} bytes: only who pushes offers one, of {KEY_BYTES} bytes"
+        )
     if hello.average:
         check_average_of(hello.average, "greeting")
     words = (hello.module, hello.software, hello.chunking, hello.matching, *hello.features)
