@@ -12,18 +12,11 @@
 #include "parasync/chunking.hpp"
 #include "parasync/cpu.hpp"
 #include "parasync/extent.hpp"
+#include "segments.hpp"
 
 namespace parasync::bindings {
 
 namespace {
-
-// A segment and the memory that its last scan was of, which the merger may read again.
-struct OwningSegment {
-    explicit OwningSegment(std::size_t capacity) : segment(capacity) {}
-
-    Segment segment;
-    std::unique_ptr<Buffer> data;
-};
 
 void make_key(FingerprintKey* key, nb::handle words) {
     const Buffer buffer(words);
@@ -49,6 +42,20 @@ void scan_buffer(OwningSegment& owner, const FingerprintKey& key, std::uint32_t 
     auto buffer = std::make_unique<Buffer>(data);
     unlocked([&] { owner.segment.scan_buffer(key, average, buffer->bytes(), offset, length, options); });
     owner.data = std::move(buffer);
+}
+
+// Copies with bytes in the segment, and the others.
+nb::tuple partition(const OwningSegment& owner, nb::handle copies) {
+    if (!owner.segment.scanned()) throw std::invalid_argument("the segment was not scanned, or the scan failed");
+    const Buffer buffer(copies);
+    std::vector<Copy> here;
+    std::vector<Copy> elsewhere;
+    for (const Copy& copy : records<Copy>(buffer.bytes())) {
+        const bool before = copy.basis_offset < owner.segment.offset() &&
+                            copy.length <= owner.segment.offset() - copy.basis_offset;
+        (before || copy.basis_offset >= owner.segment.end() ? elsewhere : here).push_back(copy);
+    }
+    return nb::make_tuple(record_bytes(here), record_bytes(elsewhere));
 }
 
 void bind_kernels(nb::module_& module) {
@@ -84,6 +91,7 @@ void bind_segments(nb::module_& module) {
              nb::arg("length"), nb::arg("rule") = "default", nb::arg("weak") = false)
         .def("scan_buffer", &scan_buffer, nb::arg("key"), nb::arg("average"), nb::arg("data"), nb::arg("offset"),
              nb::arg("length"), nb::arg("rule") = "default", nb::arg("weak") = false)
+        .def("partition", &partition, nb::arg("copies"))
         .def_prop_ro("candidates", [](const OwningSegment& owner) { return owner.segment.candidates(); })
         .def_prop_ro("record_bytes", [](const OwningSegment& owner) { return owner.segment.record_bytes(); });
 

@@ -7,6 +7,7 @@
 #include "buffers.hpp"
 #include "parasync/literal_reader.hpp"
 #include "parasync/target_writer.hpp"
+#include "segments.hpp"
 
 namespace parasync::bindings {
 
@@ -24,9 +25,11 @@ nb::tuple fill(LiteralReader& reader, nb::handle buffer, std::uint64_t limit) {
     return nb::make_tuple(record_bytes(piece.extents), piece.bytes);
 }
 
-std::uint64_t copy(TargetWriter& writer, int basis_fd, nb::handle copies) {
+std::uint64_t copy(TargetWriter& writer, int basis_fd, nb::handle copies, const OwningSegment* held) {
     const Buffer buffer(copies);
-    return unlocked([&] { return writer.copy(basis_fd, records<Copy>(buffer.bytes())); });
+    if (held != nullptr && !held->segment.scanned()) throw std::invalid_argument("the segment was not scanned");
+    const HeldBytes bytes = held == nullptr ? HeldBytes{} : HeldBytes{held->segment.offset(), held->segment.bytes()};
+    return unlocked([&] { return writer.copy(basis_fd, records<Copy>(buffer.bytes()), bytes); });
 }
 
 std::uint64_t literal(TargetWriter& writer, nb::handle extents, nb::handle data) {
@@ -46,7 +49,8 @@ void bind_io(nb::module_& module) {
 
     nb::class_<TargetWriter>(module, "TargetWriter")
         .def(nb::init<int, std::uint64_t, const FingerprintKey&>(), nb::arg("fd"), nb::arg("size"), nb::arg("key"))
-        .def("copy", &copy, nb::arg("basis_fd"), nb::arg("copies"))
+        .def("copy", &copy, nb::arg("basis_fd"), nb::arg("copies"),
+             nb::arg("segment") = nb::none())
         .def("literal", &literal, nb::arg("extents"), nb::arg("data"))
         .def_prop_ro("written", &TargetWriter::written)
         .def("fingerprint", [](const TargetWriter& writer) { return to_bytes(writer.fingerprint()); });

@@ -68,9 +68,11 @@ public:
     bool done() const { return next_ == copies_.size(); }
     std::uint64_t target_offset() const { return copies_[next_].target_offset + taken_; }
 
+    std::uint64_t basis_offset() const { return copies_[next_].basis_offset + taken_; }
+
     // The next part, `room` bytes at most; joins copies that are adjacent in both files.
     Extent take(std::uint64_t room) {
-        const std::uint64_t basis = copies_[next_].basis_offset + taken_;
+        const std::uint64_t basis = basis_offset();
         const std::uint64_t target = target_offset();
         std::uint64_t length = 0;
         do {
@@ -81,7 +83,7 @@ public:
                 ++next_;
                 taken_ = 0;
             }
-        } while (length < room && !done() && copies_[next_].basis_offset + taken_ == basis + length &&
+        } while (length < room && !done() && basis_offset() == basis + length &&
                  target_offset() == target + length);
         return {basis, length};
     }
@@ -99,7 +101,7 @@ TargetWriter::TargetWriter(int fd, std::uint64_t size, FingerprintKey key)
     if (size > kMaxOffset) throw std::invalid_argument("no file has " + std::to_string(size) + " bytes");
 }
 
-std::uint64_t TargetWriter::copy(int basis_fd, std::span<const Copy> copies) {
+std::uint64_t TargetWriter::copy(int basis_fd, std::span<const Copy> copies, HeldBytes held) {
     check_copies(copies, size_);
     const std::span<std::uint8_t> block = scratch();
     Written written;
@@ -109,15 +111,23 @@ std::uint64_t TargetWriter::copy(int basis_fd, std::span<const Copy> copies) {
         copies = rest;
     }
     CopyCursor cursor(copies);
+    const auto is_held = [&] { return cursor.basis_offset() >= held.offset && cursor.basis_offset() < held.end(); };
     while (!cursor.done()) {
-        // Gather from anywhere in the basis what is contiguous in the target.
         const std::uint64_t offset = cursor.target_offset();
+        if (is_held()) {
+            const Extent part = cursor.take(std::min<std::uint64_t>(kBlock, held.end() - cursor.basis_offset()));
+            write(held.bytes.subspan(part.offset - held.offset, part.length), offset, written);
+            continue;
+        }
+        // Gather from anywhere in the basis what is contiguous in the target.
         std::uint64_t filled = 0;
         do {
-            const Extent part = cursor.take(block.size() - filled);
+            std::uint64_t room = block.size() - filled;
+            if (cursor.basis_offset() < held.offset) room = std::min(room, held.offset - cursor.basis_offset());
+            const Extent part = cursor.take(room);
             read_at(basis_fd, block.subspan(filled, part.length), part.offset);
             filled += part.length;
-        } while (filled < block.size() && !cursor.done() && cursor.target_offset() == offset + filled);
+        } while (filled < block.size() && !cursor.done() && !is_held() && cursor.target_offset() == offset + filled);
         write(block.first(filled), offset, written);
     }
     add(written);

@@ -137,6 +137,12 @@ class Segment:
         ValueError also if the extent reaches beyond `data`.
         """
 
+    def partition(self, copies: Buffer) -> tuple[bytes, bytes]:
+        """These packed copies in two lists: those with bytes of the scanned extent, and the others.
+
+        ValueError if nothing was scanned.
+        """
+
     @property
     def candidates(self) -> int: ...
     @property
@@ -235,11 +241,11 @@ class TargetWriter:
     """
 
     def __init__(self, fd: int, size: int, key: FingerprintKey) -> None: ...
-    def copy(self, basis_fd: int, copies: Buffer) -> int:
-        """Copy these ranges out of the basis; returns bytes.
+    def copy(self, basis_fd: int, copies: Buffer, segment: Segment | None = None) -> int:
+        """Copy these ranges out of the basis, those in a scanned segment of it from there; returns bytes.
 
-        ValueError, before anything is written, if one is empty or leaves the target; OSError; EOFError if the
-        basis is shorter.
+        ValueError, before anything is written, if one is empty or leaves the target, or the segment holds nothing;
+        OSError; EOFError if the basis is shorter.
         """
 
     def literal(self, extents: Buffer, data: Buffer) -> int:

@@ -31,6 +31,8 @@ from parasync.pipeline import Scope
 ChunkSink = Callable[[int, int, bool], None]
 """Called with (first chunk, count, whether these are the last); in order, never twice at once per job."""
 FailureSink = Callable[[Exception], None]
+SegmentSink = Callable[[Segment], None]
+"""Called with a merged segment before it is used for another; by several threads at once, in any order."""
 
 
 class ChunkingJob:
@@ -39,16 +41,23 @@ class ChunkingJob:
     The job reads through a duplicate of `fd` of its own, so the owner may close
     `fd` at any time. `failed` gets the first OSError or EOFError of a read,
     once; `sink` is not called afterwards. `rule` is the cut rule; whether there
-    are weak checksums says the table.
+    are weak checksums says the table. `merged` may be set later.
     """
 
     def __init__(
-        self, fd: int, table: ChunkTable, sink: ChunkSink, failed: FailureSink, rule: str = CHUNKING_DEFAULT
+        self,
+        fd: int,
+        table: ChunkTable,
+        sink: ChunkSink,
+        failed: FailureSink,
+        rule: str = CHUNKING_DEFAULT,
+        merged: SegmentSink | None = None,
     ) -> None:
         self.fd = os.dup(fd)
         self.table = table
         self.rule = rule
         self.merger: Merger | None = None
+        self.merged = merged
         self._sink = sink
         self._failed = failed
         self._next = 0
@@ -86,13 +95,20 @@ class ChunkingJob:
             if self._merging:
                 return
             self._merging = True
-        while (ready := self._next_in_order()) is not None:
-            try:
+        done: list[Segment] = []
+        try:
+            while (ready := self._next_in_order()) is not None:
+                done.append(ready)
                 if not self._stopped:
                     self._append(ready, key)
-            finally:
+            # Behind the loop, so that others can merge meanwhile.
+            for ready in done:
+                if self.merged is not None:
+                    self.merged(ready)
+        finally:
+            for ready in done:
                 release(ready)
-                self._done_with(1)
+            self._done_with(len(done))
         self._give_up_waiting(release)
 
     def fail(self, error: Exception, release: Callable[[Segment], None]) -> None:

@@ -66,7 +66,7 @@ class BasisSide:
 
 
 class Matching:
-    """Matches one target with one basis. One owner; `step` is called whenever either side has grown."""
+    """Matches one target with one basis. `step` is called whenever either side has grown, by any thread."""
 
     def __init__(self, target: ChunkTable, basis: BasisSide) -> None:
         self._target = target
@@ -74,11 +74,13 @@ class Matching:
         self._matcher = ChunkMatcher(target, basis.index, COPY_BYTES)
         self._seen = 0
         self._indexed = 0
+        self._lock = threading.Lock()
 
     def hopeless(self, enough: int) -> bool:
         """Whether `enough` bytes of either side, or all of the basis, were compared without a single match."""
-        if self._matcher.matched_bytes or self._target.end < enough:
-            return False
+        with self._lock:
+            if self._matcher.matched_bytes or self._target.end < enough:
+                return False
         return self._basis.table.end >= min(enough, self._basis.table.size)
 
     def step(self, target_chunks: int, target_complete: bool) -> Answer:
@@ -86,6 +88,10 @@ class Matching:
 
         Copies and wants of all steps together cover the target exactly once.
         """
+        with self._lock:
+            return self._step(target_chunks, target_complete)
+
+    def _step(self, target_chunks: int, target_complete: bool) -> Answer:
         # Read once, before the look-up: chunks indexed in between would else be wanted although they are there.
         indexed, basis_complete = self._basis.progress()
         copies = b""

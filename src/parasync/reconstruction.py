@@ -21,7 +21,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from parasync.kernels import FingerprintKey, TargetWriter
+from parasync.kernels import FingerprintKey, Segment, TargetWriter
 from parasync.pipeline import Channel, Scope, page_buffer
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Reconstruction:
         self._users = 0
         self._lock = threading.Lock()
 
-    def copy(self, copies: bytes) -> Step:
-        """Apply packed copies (24 B each) from the basis.
+    def copy(self, copies: bytes, segment: Segment | None = None) -> Step:
+        """Apply packed copies (24 B each) from the basis; what lies in `segment` of it is not read again.
 
         Raises:
             OSError: reading or writing failed.
@@ -72,7 +72,7 @@ class Reconstruction:
         if not self._enter():
             return Step(0, Outcome.PENDING)
         try:
-            written = self._writer.copy(self._fds[1], copies)
+            written = self._writer.copy(self._fds[1], copies, segment)
         finally:
             outcome = self._leave()
         return Step(written, outcome)
@@ -141,11 +141,11 @@ class WriterPool:
     def __init__(self, scope: Scope, workers: int, capacity: int, name: str) -> None:
         self._scope = scope
         self._name = name
-        self._tasks: Channel[Callable[[], None]] = Channel(scope, capacity)
+        self._tasks: Channel[Callable[[], object]] = Channel(scope, capacity)
         for number in range(workers):
             scope.spawn(self._work, name=f"{name}{number}")
 
-    def submit(self, task: Callable[[], None], weight: int) -> None:
+    def submit(self, task: Callable[[], object], weight: int) -> None:
         """Queue `task`, waiting while that would be more than the capacity."""
         self._tasks.put(task, weight)
 

@@ -11,7 +11,7 @@ import pytest
 from parasync.chunking import ChunkingPool, InlineChunker
 from parasync.config import MATCHING_WEAK_STRONG, Options
 from parasync.errors import ProtocolError
-from parasync.kernels import ChunkTable, fingerprint_key
+from parasync.kernels import ChunkTable, Segment, fingerprint_key
 from parasync.model import Entry, Kind, Need
 from parasync.pipeline import Scope
 from parasync.reconstruction import Outcome
@@ -34,6 +34,14 @@ def root(tmp_path: Path) -> Iterator[Root]:
     root.close()
 
 
+class Nobody:
+    def grown(self, file: IncomingFile) -> None:
+        pass
+
+    def merged(self, file: IncomingFile, segment: Segment) -> None:
+        pass
+
+
 def opened(root: Root, weak_strong: bool = False) -> IncomingFile:
     matching = MATCHING_WEAK_STRONG if weak_strong else Options().matching
     options = Options(average=AVERAGE, matching=matching)
@@ -41,7 +49,7 @@ def opened(root: Root, weak_strong: bool = False) -> IncomingFile:
     with Scope("test", str) as scope:
         pool = ChunkingPool(scope, KEY, 1, name="basis")
         file.open_delta(
-            root, KEY, InlineChunker(KEY, options.chunking), pool, Ahead(KEY_BYTES, options, "basis"), lambda _: None
+            root, KEY, InlineChunker(KEY, options.chunking), pool, Ahead(KEY_BYTES, options, "basis"), Nobody()
         )
         pool.close()
     return file

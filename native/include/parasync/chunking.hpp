@@ -97,6 +97,8 @@ public:
     [[nodiscard]] std::uint64_t offset() const { return offset_; }
     [[nodiscard]] std::size_t length() const { return length_; }
     [[nodiscard]] std::uint64_t end() const { return offset_ + length_; }
+    // What was scanned, until the next scan.
+    [[nodiscard]] std::span<const std::uint8_t> bytes() const { return {bytes_, length_}; }
     [[nodiscard]] std::size_t candidates() const { return candidates_; }
     [[nodiscard]] std::size_t record_bytes() const;
 

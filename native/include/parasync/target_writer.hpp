@@ -13,6 +13,14 @@
 
 namespace parasync {
 
+// A part of the basis that is in memory.
+struct HeldBytes {
+    std::uint64_t offset = 0;
+    std::span<const std::uint8_t> bytes;
+
+    [[nodiscard]] std::uint64_t end() const { return offset + bytes.size(); }
+};
+
 // Any number of threads may write at once. What is fingerprinted is the very memory that is written, so the sum over
 // a finished file says that each byte was written once and right. Blocks of zeros are not written: the target must be
 // new, and have its size, so that they are holes. Copies share the basis's storage where the file system can; what is
@@ -22,10 +30,10 @@ public:
     // Throws std::invalid_argument if no file has `size` bytes.
     TargetWriter(int fd, std::uint64_t size, FingerprintKey key);
 
-    // Copies these ranges out of the basis; returns their bytes. Before anything is written, throws
-    // std::invalid_argument if one is empty or leaves the target. Then std::system_error, or EndOfFile if the basis
-    // is shorter: some bytes are written then, but not counted.
-    std::uint64_t copy(int basis_fd, std::span<const Copy> copies);
+    // Copies these ranges out of the basis, those in `held` from there; returns their bytes. Before anything is
+    // written, throws std::invalid_argument if one is empty or leaves the target. Then std::system_error, or EndOfFile
+    // if the basis is shorter: some bytes are written then, but not counted.
+    std::uint64_t copy(int basis_fd, std::span<const Copy> copies, HeldBytes held = {});
 
     // Writes `data` over these extents, back to back; returns its length. Throws std::invalid_argument, before
     // anything is written, if one is empty or leaves the target or if they do not cover `data` exactly;

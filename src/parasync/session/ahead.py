@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from types import TracebackType
 
-from parasync.chunking import ChunkingJob, ChunkingPool, ChunkSink, FailureSink
+from parasync.chunking import ChunkingJob, ChunkingPool, ChunkSink, FailureSink, SegmentSink
 from parasync.config import INLINE_BYTES, Options, default_average
 from parasync.kernels import KEY_BYTES, ChunkTable, fingerprint_key
 from parasync.pipeline import Scope
@@ -46,8 +46,9 @@ class EarlyFile:
         """Whether it is the content of `fd`, unchanged, in chunks of that average size."""
         return self.table.average == average and self._identity == _identity(fd)
 
-    def adopt(self, sink: ChunkSink, failed: FailureSink) -> None:
+    def adopt(self, sink: ChunkSink, failed: FailureSink, merged: SegmentSink | None = None) -> None:
         """Tell these from now on, on the job's threads; what is there already they hear at once, on this one."""
+        self.job.merged = merged
         with self._lock:
             self._sink, self._failed = sink, failed
             if self._held:

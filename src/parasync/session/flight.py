@@ -15,7 +15,7 @@ from parasync.pipeline import Scope
 from parasync.reconstruction import Outcome, Reconstruction
 from parasync.session.ahead import Ahead
 from parasync.session.connection import Connection, unexpected
-from parasync.session.incoming import Attempt, IncomingFile, Stage
+from parasync.session.incoming import Attempt, Follower, IncomingFile, Stage
 from parasync.session.ledger import Ledger, fatal_reason
 from parasync.session.small_incoming import Plan, Stored
 from parasync.tree.safepath import Root
@@ -57,11 +57,11 @@ class Flight:
         self._opening = threading.Lock()
         self._inline = InlineChunker(key, options.chunking)
 
-    def start(self, root: Callable[[], Root], basis: ChunkingPool, poke: Callable[[IncomingFile], None]) -> None:
-        """Where files go, who chunks their bases, and whom to tell when one has grown."""
+    def start(self, root: Callable[[], Root], basis: ChunkingPool, follower: Follower) -> None:
+        """Where files go, who chunks their bases, and who follows that."""
         self._root = root
         self._basis = basis
-        self._poke = poke
+        self._follower = follower
 
     # -- the planner's thread -----------------------------------------------------------------
 
@@ -268,7 +268,7 @@ class Flight:
         with self._admission:
             while (file := self._next_waiting()) is not None:
                 try:
-                    file.open_delta(self._root(), self._key, self._inline, self._basis, self._ahead, self._poke)
+                    file.open_delta(self._root(), self._key, self._inline, self._basis, self._ahead, self._follower)
                 except OSError as error:
                     with self._lock:
                         self._open -= 1

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
 from parasync.config import HOPELESS_BYTES, INLINE_BYTES, Options, default_average
 from parasync.errors import ProtocolError, display
-from parasync.kernels import ChunkTable, FingerprintKey
+from parasync.kernels import ChunkTable, FingerprintKey, Segment
 from parasync.matching import Answer, BasisSide, Matching
 from parasync.model import Entry, Need
 from parasync.reconstruction import Outcome, Reconstruction
@@ -38,6 +38,16 @@ class Attempt(Enum):
     NEW = "the file is to come whole"
     STALE = "that attempt was given up before"
     EXHAUSTED = "that was the last one"
+
+
+class Follower(Protocol):
+    """Who matches files with their bases as either grows."""
+
+    def grown(self, file: IncomingFile) -> None:
+        """There are more chunks of it, of either side."""
+
+    def merged(self, file: IncomingFile, segment: Segment) -> None:
+        """There are more chunks of its basis, and the bytes of this segment of it until this returns."""
 
 
 class IncomingFile:
@@ -81,7 +91,7 @@ class IncomingFile:
         inline: InlineChunker,
         pool: ChunkingPool,
         ahead: Ahead,
-        grown: Callable[[IncomingFile], None],
+        follower: Follower,
     ) -> None:
         """Open basis and new file, and start Phase I on the basis.
 
@@ -93,27 +103,27 @@ class IncomingFile:
         basis = self._prepare_matching(self._basis_fd, early)
         self._open_target(root, self._basis_fd, key)
 
-        def indexed(first: int, count: int, last: bool) -> None:
-            basis.add(first, count, last)
-            grown(self)
-
         def failed(error: Exception) -> None:
             # What could be indexed still helps; the rest is wanted from the sender.
             basis.give_up()
-            grown(self)
+            follower.grown(self)
 
+        merged = partial(follower.merged, self)
         if early is not None:
             self._basis_job = early.job
-            early.adopt(indexed, failed)
+            early.adopt(basis.add, failed, merged)
+            follower.grown(self)
         elif 0 < basis.table.size <= INLINE_BYTES:
             try:
                 inline.chunk(self._basis_fd, basis.table)
             except (OSError, EOFError) as error:
                 failed(error)
             else:
-                indexed(0, len(basis.table), True)
+                basis.add(0, len(basis.table), True)
+                follower.grown(self)
         elif basis.table.size:
-            self._basis_job = ChunkingJob(self._basis_fd, basis.table, indexed, failed, self._options.chunking)
+            rule = self._options.chunking
+            self._basis_job = ChunkingJob(self._basis_fd, basis.table, basis.add, failed, rule, merged)
             pool.submit(self._basis_job)
 
     def _prepare_matching(self, fd: int, early: EarlyFile | None) -> BasisSide | TentativeSide:

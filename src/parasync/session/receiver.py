@@ -14,15 +14,12 @@ Threads, and what each waits for:
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from parasync.chunking import ChunkingPool
 from parasync.config import (
-    COPY_WORKERS,
-    DISTANT_SECONDS,
-    INLINE_BYTES,
     LITERAL_BUFFERS,
     LITERAL_BYTES,
     MAX_FRAME,
@@ -43,14 +40,12 @@ from parasync.session.lanes import Lane, Lanes
 from parasync.session.ledger import Ledger
 from parasync.session.literals import EXTENTS_PER_FRAME
 from parasync.session.planner import Planner
+from parasync.session.reuse import Reuse
 from parasync.session.small_incoming import Plan
-from parasync.session.tokens import TokenSender
 from parasync.wire import codec, content
 from parasync.wire.messages import (
-    COPY_BYTES,
     EXTENT_BYTES,
     FIRST_BYTES,
-    MAX_BATCH,
     NO_FILE,
     Finish,
     Flags,
@@ -63,11 +58,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 LITERAL_FRAME = LITERAL_BYTES + EXTENTS_PER_FRAME * EXTENT_BYTES
-COPIES_PER_TASK = 32
 PLANNED_TOGETHER = 256
 """Entries that are answered together: their needs fit a frame, and the sender has work soon."""
-COPY_QUEUE_BYTES = 1 << 20
-"""Copies that wait for a writer, as records: bounds memory, not work."""
 
 
 class Receiver:
@@ -109,17 +101,13 @@ class Receiver:
                 self._connection.watch(scope, self._tracer)
                 self._lanes.open(scope)
                 self._entries: Channel[list[Entry]] = Channel(scope, 8)
-                self._grown: Channel[IncomingFile] = Channel(scope, 1 << 30)
                 self._buffers = BufferPool(scope, LITERAL_BUFFERS, LITERAL_FRAME)
-                self._copies = WriterPool(scope, COPY_WORKERS, COPY_QUEUE_BYTES, "copy")
                 self._literals = WriterPool(scope, 1, WRITE_QUEUE_BYTES, "literal")
                 self._basis = ChunkingPool(scope, self._key, self._options.workers, name="basis")
-                self._tokens: TokenSender | None = None
-                if self._options.weak_strong:
-                    self._tokens = TokenSender(scope, self._connection, self._options.workers, self._poke)
                 self._flight = flight = Flight(
                     scope, self._connection, self._key, self._ledger, self._options, self._ahead
                 )
+                self._reuse = Reuse(scope, self._connection, flight, self._ledger, self._options)
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
         finally:
             if flight is not None:
@@ -135,9 +123,9 @@ class Receiver:
     def _receive(self) -> None:
         planner = Planner(self._handshake(), self._key, self._options, self._ledger)
         self._planner = planner
-        self._flight.start(lambda: planner.root, self._basis, self._poke)
+        self._flight.start(lambda: planner.root, self._basis, self._reuse)
         self._scope.spawn(self._plan, planner, name="plan")
-        self._scope.spawn(self._match, name="match")
+        self._scope.spawn(self._reuse.run, name="match")
         self._scope.spawn(self._finish, name="finish")
         if self._lanes.expected:
             self._lanes.start(self._scope, self._receive_lane)
@@ -160,9 +148,8 @@ class Receiver:
                 raise unexpected(header)
             handlers[header.type](header)
         self._connection.finished()
-        for part in (self._grown, self._copies, self._literals, self._basis, self._tokens):
-            if part is not None:
-                part.close()
+        for part in (self._reuse, self._literals, self._basis):
+            part.close()
 
     def _receive_lane(self, lane: Lane) -> None:
         handlers = {
@@ -209,27 +196,27 @@ class Receiver:
         if (file := self._flight.current(header)) is not None:
             retry = bool(header.flags & Flags.RETRY)
             file.add_chunks(first, payload[FIRST_BYTES:], header.count, retry, self._key)
-            self._poke(file)
+            self._reuse.grown(file)
 
     def _on_weak(self, header: Header) -> None:
         payload = self._connection.payload(header)
-        if self._tokens is None:
+        tokens = self._reuse.tokens
+        if tokens is None:
             raise unexpected(header)
         if (file := self._flight.current(header)) is not None:
-            self._tokens.values(file, header, payload)
+            tokens.values(file, header, payload)
 
     def _on_copies(self, header: Header) -> None:
         payload = self._connection.payload(header)
-        if self._tokens is None or header.file >= self._announced:
+        tokens = self._reuse.tokens
+        if tokens is None or header.file >= self._announced:
             raise unexpected(header)
         # What the sender says of tokens that were not needed any more may come after the file is done.
         file = self._flight.find(header.file)
         rebuilt = file.writer(retry=False) if file is not None else None
         if file is None or rebuilt is None:
             return
-        copies = self._tokens.copies(file, payload)
-        for part in _parts(copies, COPIES_PER_TASK * COPY_BYTES):
-            self._copies.submit(partial(self._write_copies, file, rebuilt, part), len(part))
+        self._reuse.copy(file, rebuilt, tokens.copies(file, payload))
 
     def _on_literal(self, connection: Connection, header: Header) -> None:
         head = header.count * EXTENT_BYTES
@@ -259,7 +246,7 @@ class Receiver:
         if rebuilt is None:
             return
         outcome = file.end(fingerprint, rebuilt, self._key, in_order=not self._lanes.expected)
-        self._poke(file)
+        self._reuse.grown(file)
         if outcome is not Outcome.PENDING:
             # Committing waits for the disk, so a writer does it.
             self._literals.submit(partial(self._flight.settle, file, rebuilt, outcome), 1)
@@ -303,51 +290,7 @@ class Receiver:
         self._ahead.give_up()
         self._ledger.planned()
 
-    # -- match ------------------------------------------------------------------------------
-
-    def _poke(self, file: IncomingFile) -> None:
-        # The basis of a file may grow for a moment after it is done, and the session with it.
-        if file.mark():
-            self._grown.offer(file)
-
-    def _match(self) -> None:
-        for file in self._grown:
-            file.unmark()
-            if self._tokens is not None:
-                self._tokens.advance(file)
-                continue
-            rebuilt = file.rebuilt
-            with self._scope.span("match"):
-                answer = file.match()
-            if answer is None or rebuilt is None:
-                continue
-            if not file.wanted and file.hopeless() and self._connection.stream.round_trip < DISTANT_SECONDS:
-                self._flight.try_whole(file, rebuilt)
-                continue
-            file.wanted = file.wanted or bool(answer.wants)
-            # Wants first: the sender can read and send while the copies are made here.
-            for part in _parts(answer.wants, MAX_BATCH * EXTENT_BYTES):
-                self._connection.send(FrameType.WANTS, part, file=file.index, count=len(part) // EXTENT_BYTES)
-            if answer.copies and file.entry.size <= INLINE_BYTES:
-                self._write_copies(file, rebuilt, answer.copies)
-                continue
-            for part in _parts(answer.copies, COPIES_PER_TASK * COPY_BYTES):
-                self._copies.submit(partial(self._write_copies, file, rebuilt, part), len(part))
-
     # -- write ------------------------------------------------------------------------------
-
-    def _write_copies(self, file: IncomingFile, rebuilt: Reconstruction, copies: bytes) -> None:
-        try:
-            step = rebuilt.copy(copies)
-        except EOFError:
-            self._flight.try_whole(file, rebuilt)
-            return
-        except OSError as error:
-            self._flight.fail(file, error)
-            return
-        file.count(copied=step.written)
-        self._ledger.progress(copied=step.written)
-        self._flight.settle(file, rebuilt, step.outcome)
 
     def _write_literal(
         self, file: IncomingFile, rebuilt: Reconstruction, buffer: mmap.mmap, view: memoryview, head: int, packed: bool
@@ -389,7 +332,3 @@ class Receiver:
         if self._tells_spans:
             send_spans(self._connection, self._tracer)
         self._connection.send(FrameType.FINISH, codec.encode_finish(self._account))
-
-
-def _parts(records: bytes, size: int) -> Iterator[bytes]:
-    return (records[start : start + size] for start in range(0, len(records), size))

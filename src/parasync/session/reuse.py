@@ -1,0 +1,175 @@
+"""The receiver's matcher: chunks of either side become copies and wants, and copies are carried out.
+
+What a segment of the basis has for the target is copied out of that segment while it is in memory, by the thread that
+has just chunked it: read once, and often still in a cache. So that does not hold up the index, which wants depend on,
+it is only done as long as the target takes it at the speed of memory. Everything else is copied by workers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from parasync.config import COPY_WORKERS, DISTANT_SECONDS, INLINE_BYTES, Options
+from parasync.errors import ProtocolError
+from parasync.kernels import Segment
+from parasync.pipeline import Channel, Scope
+from parasync.reconstruction import Outcome, Reconstruction, WriterPool
+from parasync.session.connection import Connection
+from parasync.session.flight import Flight
+from parasync.session.incoming import IncomingFile, Stage
+from parasync.session.ledger import Ledger
+from parasync.session.tokens import TokenSender
+from parasync.wire.messages import COPY_BYTES, EXTENT_BYTES, MAX_BATCH, FrameType
+
+COPIES_PER_TASK = 32
+COPY_QUEUE_BYTES = 1 << 20
+"""Copies that wait for a writer, as records: bounds memory, not work."""
+KEEPING_UP = 100e6
+"""Bytes per second below which a target does not take copies at the speed of memory: a tenth of what a core writes
+into the page cache, so that other threads on it do not matter."""
+JUDGED_SECONDS = 0.25
+"""Time of writing after which that is judged."""
+
+
+class Reuse:
+    """Follows every file that has a basis. Any thread may tell that one has grown."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        connection: Connection,
+        flight: Flight,
+        ledger: Ledger,
+        options: Options,
+    ) -> None:
+        self._scope = scope
+        self._connection = connection
+        self._flight = flight
+        self._ledger = ledger
+        self.tokens = TokenSender(scope, connection, options.workers, self.grown) if options.weak_strong else None
+        self._grown: Channel[IncomingFile] = Channel(scope, 1 << 30)
+        self._copies = WriterPool(scope, COPY_WORKERS, COPY_QUEUE_BYTES, "copy")
+        self._pace = _Pace()
+
+    def grown(self, file: IncomingFile) -> None:
+        """There are more chunks of it, of either side."""
+        # The basis of a file may grow for a moment after it is done, and the session with it.
+        if file.mark():
+            self._grown.offer(file)
+
+    def merged(self, file: IncomingFile, segment: Segment) -> None:
+        """The chunks of this segment of its basis are in the index, and its bytes in memory until this returns."""
+        if self.tokens is None and self._pace.keeps_up:
+            self._advance(file, segment)
+        else:
+            self.grown(file)
+
+    def run(self) -> None:
+        """Advance what has grown, until `close`."""
+        for file in self._grown:
+            file.unmark()
+            if self.tokens is not None:
+                self.tokens.advance(file)
+            else:
+                self._advance(file)
+
+    def copy(self, file: IncomingFile, rebuilt: Reconstruction, copies: bytes) -> None:
+        """Have these packed copies carried out by a worker."""
+        for part in _parts(copies, COPIES_PER_TASK * COPY_BYTES):
+            self._submit(file, partial(self._write, file, rebuilt, part), len(part))
+
+    def close(self) -> None:
+        """Nothing grows any more, and no copies follow."""
+        self._grown.close()
+        self._copies.close()
+        if self.tokens is not None:
+            self.tokens.close()
+
+    def _advance(self, file: IncomingFile, segment: Segment | None = None) -> None:
+        rebuilt = file.rebuilt
+        with self._scope.span("match"):
+            answer = file.match()
+        if answer is None or rebuilt is None:
+            return
+        if not file.wanted and file.hopeless() and self._connection.stream.round_trip < DISTANT_SECONDS:
+            self._flight.try_whole(file, rebuilt)
+            return
+        file.wanted = file.wanted or bool(answer.wants)
+        # Wants first: the sender can read and send while the copies are made here.
+        for part in _parts(answer.wants, MAX_BATCH * EXTENT_BYTES):
+            self._want(file, part)
+        copies = answer.copies
+        if copies and segment is not None:
+            here, copies = segment.partition(copies)
+            self._copy_from(segment, file, rebuilt, here)
+        if copies and file.entry.size <= INLINE_BYTES:
+            self._write(file, rebuilt, copies)
+        else:
+            self.copy(file, rebuilt, copies)
+
+    def _copy_from(self, segment: Segment, file: IncomingFile, rebuilt: Reconstruction, copies: bytes) -> None:
+        if copies:
+            start = time.perf_counter()
+            with self._scope.span("copy"):
+                written = self._write(file, rebuilt, copies, segment)
+            self._pace.note(written, time.perf_counter() - start)
+
+    def _write(self, file: IncomingFile, rebuilt: Reconstruction, copies: bytes, segment: Segment | None = None) -> int:
+        try:
+            step = rebuilt.copy(copies, segment)
+        except EOFError:
+            self._flight.try_whole(file, rebuilt)
+            return 0
+        except OSError as error:
+            self._flight.fail(file, error)
+            return 0
+        file.count(copied=step.written)
+        self._ledger.progress(copied=step.written)
+        if step.outcome is not Outcome.PENDING and segment is not None:
+            # Committing waits for the disk: nothing for those who chunk.
+            self._submit(file, partial(self._flight.settle, file, rebuilt, step.outcome), 1)
+        else:
+            self._flight.settle(file, rebuilt, step.outcome)
+        return step.written
+
+    # A file may be given up, and the session end with it, while it is still followed here.
+
+    def _want(self, file: IncomingFile, extents: bytes) -> None:
+        try:
+            self._connection.send(FrameType.WANTS, extents, file=file.index, count=len(extents) // EXTENT_BYTES)
+        except ProtocolError:
+            if file.stage is not Stage.CLOSED:
+                raise
+
+    def _submit(self, file: IncomingFile, task: Callable[[], object], weight: int) -> None:
+        try:
+            self._copies.submit(task, weight)
+        except ValueError:
+            if file.stage is not Stage.CLOSED:
+                raise
+
+
+class _Pace:
+    """Whether copies are written so fast that it is not worth handing them on."""
+
+    def __init__(self) -> None:
+        self.keeps_up = True
+        self._bytes = 0
+        self._seconds = 0.0
+        self._lock = threading.Lock()
+
+    def note(self, written: int, seconds: float) -> None:
+        """So much was written in so long."""
+        with self._lock:
+            self._bytes += written
+            self._seconds += seconds
+            if self._seconds >= JUDGED_SECONDS:
+                self.keeps_up = self.keeps_up and self._bytes >= KEEPING_UP * self._seconds
+                self._bytes, self._seconds = 0, 0.0
+
+
+def _parts(records: bytes, size: int) -> Iterator[bytes]:
+    return (records[start : start + size] for start in range(0, len(records), size))
