@@ -38,6 +38,8 @@ UNHINDERED = 8
 """So many sends that never wait mean that the link is faster than believed, and the compressor is what limits."""
 GAIN = 1.5
 """What compression must promise over none: it takes cores from the other stages, which the estimate does not see."""
+WORTH = 1.15
+"""What a higher level must promise over a lower one, for the same reason."""
 LEARNING = 0.3
 """Weight of the newest measurement."""
 INCOMPRESSIBLE = 0.95
@@ -147,6 +149,7 @@ class Packer:
         self._link = link
         self._fixed = level
         self._experience = dict(_EXPECTED)
+        self._unused = set(LEVELS)
         self._compressors: dict[int, zstandard.ZstdCompressor] = {}
         self.attempts = 0
         self._skip = 0
@@ -171,10 +174,7 @@ class Packer:
         packed = self._compressor(level).compress(data)
         speed = len(data) / max(1e-6, time.perf_counter() - start)
         ratio = len(packed) / len(data)
-        known = _Experience(speed, ratio) if trial else self._experience.get(level, _Experience(speed, ratio))
-        self._experience[level] = _Experience(
-            known.speed + LEARNING * (speed - known.speed), known.ratio + LEARNING * (ratio - known.ratio)
-        )
+        self._learn(level, speed, ratio, 1.0 if trial else LEARNING)
         if ratio > INCOMPRESSIBLE:
             self._skip = self._next_skip
             self._next_skip = min(MAX_SKIP, 2 * self._next_skip)
@@ -190,6 +190,18 @@ class Packer:
         backlog = link.backlog
         self._link.observe(now, size, now - start, link.bytes_sent - backlog, backlog)
 
+    def _learn(self, level: int, speed: float, ratio: float, weight: float) -> None:
+        """What a level made of a buffer: of those that were not used yet, the same is expected in proportion."""
+        known = self._experience.get(level)
+        if known is None:
+            return
+        faster = 1 + weight * (speed / known.speed - 1)
+        longer = 1 + weight * (ratio / known.ratio - 1)
+        self._unused.discard(level)
+        for each in (level, *self._unused):
+            other = self._experience[each]
+            self._experience[each] = _Experience(other.speed * faster, other.ratio * longer)
+
     def _try_again(self) -> bool:
         """Whether it is time for a trial, on a link on which ordinary data is compressed."""
         self._plain += 1
@@ -203,7 +215,10 @@ class Packer:
         if self._fixed != COMPRESS_AUTOMATICALLY:
             return self._fixed
         rate = self._link.rate
-        best = max(LEVELS, key=lambda level: self._throughput(self._experience[level], rate))
+        best = LEVELS[0]
+        for level in LEVELS[1:]:
+            if self._throughput(self._experience[level], rate) > WORTH * self._throughput(self._experience[best], rate):
+                best = level
         return best if self._throughput(self._experience[best], rate) > GAIN * rate else COMPRESS_NOTHING
 
     def _throughput(self, level: _Experience, rate: float) -> float:
