@@ -49,7 +49,7 @@ def test_the_slower_the_link_the_higher_the_level() -> None:
 
 
 def test_a_level_that_is_little_better_is_not_worth_its_time() -> None:
-    """Between 50 and 100 MB/s, level 3 is expected to move 11 % more than level 1: less than other stages lose by it."""
+    """Here level 3 is expected to move 11 % more than level 1: less than other stages lose by it."""
     packer = Packer(slow(60_000_000), COMPRESS_AUTOMATICALLY)
     assert packer.pack(TEXT) == zstandard.ZstdCompressor(level=1).compress(TEXT)
 
