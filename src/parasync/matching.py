@@ -30,11 +30,16 @@ look all its misses up again at every segment of the basis."""
 
 
 class Answer(NamedTuple):
-    """What a step of matching produced: packed copies (24 B each) and wants (extents, 16 B each) of the target."""
+    """What a step of matching produced: packed copies (24 B each) and wants (extents, 16 B each) of the target.
+
+    The copies are of `matched` bytes. `basis_complete` says that the whole basis was looked up; before that nothing is
+    wanted.
+    """
 
     copies: bytes
+    matched: int
     wants: bytes
-    wants_complete: bool
+    basis_complete: bool
 
 
 class BasisSide:
@@ -83,18 +88,19 @@ class Matching:
                 return False
         return self._basis.table.end >= min(enough, self._basis.table.size)
 
-    def step(self, target_chunks: int, target_complete: bool) -> Answer:
-        """Match what is new; `target_chunks` of the target are in its table, all of them if `target_complete`.
+    def step(self, target_chunks: int) -> Answer:
+        """Match what is new; `target_chunks` of the target are in its table.
 
         Copies and wants of all steps together cover the target exactly once.
         """
         with self._lock:
-            return self._step(target_chunks, target_complete)
+            return self._step(target_chunks)
 
-    def _step(self, target_chunks: int, target_complete: bool) -> Answer:
+    def _step(self, target_chunks: int) -> Answer:
         # Read once, before the look-up: chunks indexed in between would else be wanted although they are there.
         indexed, basis_complete = self._basis.progress()
         copies = b""
+        before = self._matcher.matched_bytes
         missing = self._matcher.missing
         grown = indexed - self._indexed
         if missing and grown and (basis_complete or missing <= REMATCH_RATIO * grown):
@@ -104,4 +110,4 @@ class Matching:
             copies += self._matcher.match(self._seen, target_chunks - self._seen)
             self._seen = target_chunks
         wants = self._matcher.take_wants() if basis_complete and self._matcher.missing else b""
-        return Answer(copies, wants, target_complete and basis_complete)
+        return Answer(copies, self._matcher.matched_bytes - before, wants, basis_complete)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from native_tables import KEY, pack
+from native_tables import AVERAGE, KEY, pack
 
-from parasync._native import TargetWriter
+from parasync._native import Segment, TargetWriter
 
 BASIS = random.Random(4).randbytes(1_000_000)
 """Several blocks of the writer's scratch."""
@@ -323,3 +323,53 @@ def test_writable_buffers_are_taken_too() -> None:
         data = bytearray(b"0123456789abc")
         assert writer.literal(bytearray(pack([(3, 7)])), memoryview(data)[2:9]) == 7
         assert content(fd) == b"\0\0\x002345678"
+
+
+class TestASegmentInMemory:
+    """What a scanned segment of the basis has is written from there."""
+
+    START, LENGTH = 300_000, 400_000
+
+    @pytest.fixture
+    def segment(self, basis: int) -> Segment:
+        segment = Segment(self.LENGTH)
+        segment.scan_file(KEY, AVERAGE, basis, self.START, self.LENGTH)
+        return segment
+
+    @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(delta=deltas())
+    def test_the_target_is_the_same(self, basis: int, segment: Segment, delta: tuple[bytes, list[Operation]]) -> None:
+        target, operations = delta
+        copies = pack([operation for operation in operations if len(operation) == 3])
+        literals = [operation for operation in operations if len(operation) == 2]
+        with file_with() as fd:
+            os.ftruncate(fd, len(target))
+            writer = TargetWriter(fd, len(target), KEY)
+            writer.copy(basis, copies, segment)
+            writer.literal(pack([(at, len(data)) for at, data in literals]), b"".join(data for _, data in literals))
+            assert content(fd) == target
+            assert (writer.written, writer.fingerprint()) == (len(target), KEY.fingerprint(target))
+
+    def test_nothing_of_it_is_read_again(self, segment: Segment) -> None:
+        end = self.START + self.LENGTH
+        with file_with() as fd, file_with() as emptied:
+            writer = TargetWriter(fd, self.LENGTH, KEY)
+            assert writer.copy(emptied, pack([(0, self.START, self.LENGTH)]), segment) == self.LENGTH
+            assert content(fd) == BASIS[self.START : end]
+            for outside in (self.START - 1, end - 9):
+                with pytest.raises(EOFError):
+                    writer.copy(emptied, pack([(0, outside, 10)]), segment)
+
+    def test_copies_are_parted_at_its_ends(self, segment: Segment) -> None:
+        end = self.START + self.LENGTH
+        here = [(0, self.START - 5, 6), (7, self.START, 1), (8, end - 1, 100), (200, 0, 1_000_000)]
+        elsewhere = [(300, self.START - 5, 5), (400, end, 3), (500, 0, 1)]
+        mixed = [copy for pair in zip(here, [*elsewhere, elsewhere[0]], strict=True) for copy in pair]
+        assert segment.partition(pack(mixed)) == (pack(here), pack([*elsewhere, elsewhere[0]]))
+
+    def test_one_that_was_not_scanned_has_nothing(self, basis: int) -> None:
+        segment = Segment(1000)
+        with file_with() as fd, pytest.raises(ValueError, match="not scanned"):
+            TargetWriter(fd, 1000, KEY).copy(basis, pack([(0, 0, 1000)]), segment)
+        with pytest.raises(ValueError, match="not scanned"):
+            segment.partition(b"")

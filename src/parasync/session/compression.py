@@ -160,6 +160,12 @@ class Packer:
         """Within, this thread competes with others for the cores."""
         return self._link.packing()
 
+    def prepare(self) -> None:
+        """Do what the first `pack` would: for a moment in which nobody waits."""
+        level = self._level()
+        if level != COMPRESS_NOTHING:
+            self._compressor(level)
+
     def pack(self, data: bytes | memoryview) -> bytes | None:
         """`data` compressed, or None if it is better sent as it is."""
         level = self._level()
@@ -231,6 +237,11 @@ class Packer:
 
             compressor = self._compressors[level] = zstandard.ZstdCompressor(level=level)
         return compressor
+
+
+def prepare_unpacking() -> None:
+    """Do what the first `unpack` would: for a moment in which nobody waits."""
+    import zstandard  # noqa: F401, PLC0415
 
 
 def unpack(data: Buffer, limit: int) -> bytes:

@@ -80,6 +80,8 @@ class IncomingFile:
         self._early: dict[int, tuple[Buffer, int]] = {}
         self._end: bytes | None = None
         self._marked = False
+        self._held_back: list[bytes] | None = []
+        self._held_bytes = 0
         self._lock = threading.Lock()
 
     # -- opening: the planner's thread, or the one that admits the file -----------------------
@@ -246,15 +248,30 @@ class IncomingFile:
         with self._lock:
             self._marked = False
 
-    # -- matching: the matcher's thread ---------------------------------------------------------
+    # -- matching: the matcher's thread, and those that chunk the basis ---------------------------
 
     def match(self) -> Answer | None:
         """Phase II for whatever is new on either side; None when the file is not being matched."""
         with self._lock:
-            matching, target, complete = self._matching, self._target, self._target_complete
+            matching, target = self._matching, self._target
         if matching is None or target is None:
             return None
-        return matching.step(len(target), complete)
+        return matching.step(len(target))
+
+    def hold_back(self, copies: bytes, size: int, room: int) -> bool:
+        """Keep these copies, of `size` bytes, for later; False if that is over, or would be more than `room` in all."""
+        with self._lock:
+            if self._held_back is None or self._held_bytes + size > room:
+                return False
+            self._held_bytes += size
+            self._held_back.append(copies)
+            return True
+
+    def held_back(self) -> bytes:
+        """The copies that were kept; none are from now on."""
+        with self._lock:
+            held, self._held_back = self._held_back, None
+            return b"".join(held or [])
 
     def hopeless(self) -> bool:
         """Whether so much was compared without a match that the basis is taken for unrelated."""

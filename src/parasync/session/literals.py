@@ -167,6 +167,7 @@ class LiteralSender:
     def run(self) -> None:
         """Serve until nothing more is wanted, or the lane is lost or full."""
         view = memoryview(page_buffer(LITERAL_BYTES if self._lane is None else LANE_PIECE_BYTES))
+        self._packer.prepare()
         with self._packer.packing():
             self._serve(view)
 

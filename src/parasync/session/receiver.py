@@ -107,7 +107,6 @@ class Receiver:
                 self._flight = flight = Flight(
                     scope, self._connection, self._key, self._ledger, self._options, self._ahead
                 )
-                self._reuse = Reuse(scope, self._connection, flight, self._ledger, self._options)
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
         finally:
             if flight is not None:
@@ -123,6 +122,8 @@ class Receiver:
     def _receive(self) -> None:
         planner = Planner(self._handshake(), self._key, self._options, self._ledger)
         self._planner = planner
+        # After the greeting: until then, not every transport knows the round trip.
+        self._reuse = Reuse(self._scope, self._connection, self._flight, self._ledger, self._options)
         self._flight.start(lambda: planner.root, self._basis, self._reuse)
         self._scope.spawn(self._plan, planner, name="plan")
         self._scope.spawn(self._reuse.run, name="match")

@@ -1,8 +1,11 @@
 """The receiver's matcher: chunks of either side become copies and wants, and copies are carried out.
 
 What a segment of the basis has for the target is copied out of that segment while it is in memory, by the thread that
-has just chunked it: read once, and often still in a cache. So that does not hold up the index, which wants depend on,
-it is only done as long as the target takes it at the speed of memory. Everything else is copied by workers.
+has just chunked it: read once, and often still in a cache. That is only done as long as the target takes it at the
+speed of memory. Everything else is copied by workers.
+
+Over a long link, the index comes first: wants depend on it, and their way is long. Some copies wait for that, to be
+made while wants and the first literals travel.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from parasync.errors import ProtocolError
 from parasync.kernels import Segment
 from parasync.pipeline import Channel, Scope
 from parasync.reconstruction import Outcome, Reconstruction, WriterPool
+from parasync.session.compression import prepare_unpacking
 from parasync.session.connection import Connection
 from parasync.session.flight import Flight
 from parasync.session.incoming import IncomingFile, Stage
@@ -30,6 +34,10 @@ COPY_QUEUE_BYTES = 1 << 20
 KEEPING_UP = 100e6
 """Bytes per second below which a target does not take copies at the speed of memory: a tenth of what a core writes
 into the page cache, so that other threads on it do not matter."""
+HELD_BACK_BYTES = 256 << 20
+"""Copies of a file that wait for its index: what can be made while the first wants travel, and the first literals come.
+Measured with 500 Mbit/s and 50 ms, two cores, 300 to 400 MB of copies: with 0, 64, 128, 256 MiB and all of them the
+slowest of three files took 1.23, 1.21, 1.16, 1.05 and 1.08 s, and another 1.14, 1.11, 1.06, 0.99 and 1.06 s."""
 JUDGED_SECONDS = 0.25
 """Time of writing after which that is judged."""
 
@@ -53,6 +61,8 @@ class Reuse:
         self._grown: Channel[IncomingFile] = Channel(scope, 1 << 30)
         self._copies = WriterPool(scope, COPY_WORKERS, COPY_QUEUE_BYTES, "copy")
         self._pace = _Pace()
+        self._distant = connection.stream.round_trip >= DISTANT_SECONDS
+        self._wanting = False
 
     def grown(self, file: IncomingFile) -> None:
         """There are more chunks of it, of either side."""
@@ -94,14 +104,21 @@ class Reuse:
             answer = file.match()
         if answer is None or rebuilt is None:
             return
-        if not file.wanted and file.hopeless() and self._connection.stream.round_trip < DISTANT_SECONDS:
+        if not file.wanted and not self._distant and file.hopeless():
             self._flight.try_whole(file, rebuilt)
             return
         file.wanted = file.wanted or bool(answer.wants)
         # Wants first: the sender can read and send while the copies are made here.
         for part in _parts(answer.wants, MAX_BATCH * EXTENT_BYTES):
             self._want(file, part)
+        if answer.wants and self._distant and not self._wanting:
+            self._wanting = True
+            self._submit(file, prepare_unpacking, 1)
         copies = answer.copies
+        if answer.basis_complete:
+            self.copy(file, rebuilt, file.held_back())
+        elif self._distant and file.hold_back(copies, answer.matched, HELD_BACK_BYTES):
+            return
         if copies and segment is not None:
             here, copies = segment.partition(copies)
             self._copy_from(segment, file, rebuilt, here)
