@@ -5,9 +5,9 @@ Threads, and what each waits for:
 - `receive` is the only reader of the first connection, and each lane has one; they wait for free literal
   buffers and for writers, which wait for the disk only. They never wait for a send.
 - `plan` compares entries with the tree here and answers with needs.
-- the chunking pool indexes the bases of files in flight.
-- `match` turns chunks into copies and wants.
-- writers apply copies, literals and small files; whoever completes a file commits it.
+- the chunking pool indexes the bases of files in flight, and copies what it has in memory.
+- `match` turns chunks into copies and wants, when nobody of that pool does.
+- writers apply other copies, literals and small files; whoever completes a file commits it.
 - `finish` waits until nothing is outstanding.
 """
 

@@ -26,11 +26,14 @@ from parasync.session.flight import Flight
 from parasync.session.incoming import IncomingFile, Stage
 from parasync.session.ledger import Ledger
 from parasync.session.tokens import TokenSender
-from parasync.wire.messages import COPY_BYTES, EXTENT_BYTES, MAX_BATCH, FrameType
+from parasync.wire.messages import COPY_BYTES, EXTENT_BYTES, FrameType
 
 COPIES_PER_TASK = 32
 COPY_QUEUE_BYTES = 1 << 20
 """Copies that wait for a writer, as records: bounds memory, not work."""
+WANTS_PER_FRAME = 512
+"""8 KB: the first frame comes with the first packets of a connection that has sent little so far, and the sender has
+work; a single frame with all wants of a large file takes it two or three round trips."""
 KEEPING_UP = 100e6
 """Bytes per second below which a target does not take copies at the speed of memory: a tenth of what a core writes
 into the page cache, so that other threads on it do not matter."""
@@ -109,7 +112,7 @@ class Reuse:
             return
         file.wanted = file.wanted or bool(answer.wants)
         # Wants first: the sender can read and send while the copies are made here.
-        for part in _parts(answer.wants, MAX_BATCH * EXTENT_BYTES):
+        for part in _parts(answer.wants, WANTS_PER_FRAME * EXTENT_BYTES):
             self._want(file, part)
         if answer.wants and self._distant and not self._wanting:
             self._wanting = True
