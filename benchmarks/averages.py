@@ -21,7 +21,7 @@ import zstandard
 from benchmarks.errors import BenchmarkError
 from parasync.chunking import ChunkReport, chunk_file
 from parasync.config import COPY_BYTES, KIB, LITERAL_BYTES
-from parasync.kernels import BasisIndex, ChunkMatcher, ChunkTable, FingerprintKey, active_kernel, fingerprint_key
+from parasync.kernels import ChunkIndex, ChunkMatcher, ChunkTable, FingerprintKey, active_kernel, fingerprint_key
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ def chunked(path: Path, average: int, key: FingerprintKey) -> tuple[ChunkReport,
 
 def wanted(basis: ChunkTable, target: ChunkTable) -> tuple[list[tuple[int, int]], int]:
     """Extents of the target that the basis lacks, and the memory of the index that tells so."""
-    index = BasisIndex(basis)
+    index = ChunkIndex(basis)
     index.insert(0, len(basis))
     matcher = ChunkMatcher(target, index, COPY_BYTES)
     matcher.match(0, len(target))

@@ -17,7 +17,7 @@ from benchmarks.noise import random_bytes
 from benchmarks.report import finish
 from benchmarks.results import FORMAT, Index, LookUps, now
 from parasync.config import COPY_BYTES, DEFAULT_AVERAGE
-from parasync.kernels import BasisIndex, ChunkMatcher, ChunkTable
+from parasync.kernels import ChunkIndex, ChunkMatcher, ChunkTable
 
 FINGERPRINT_BYTES = 16
 LENGTH = DEFAULT_AVERAGE.to_bytes(2, "little")
@@ -51,7 +51,7 @@ def measure(entries: int, count: int, rounds: int, lock: Path) -> Index:
     basis = make_table(fingerprints)
     with alone(lock):
         start = time.perf_counter()
-        index = BasisIndex(basis)
+        index = ChunkIndex(basis)
         for first in range(0, entries, BATCH):
             index.insert(first, min(BATCH, entries - first))
         insert_seconds = time.perf_counter() - start
@@ -94,7 +94,7 @@ def pick(fingerprints: bytes, numbers: Iterable[int]) -> bytes:
     return b"".join(fingerprints[number * size : (number + 1) * size] for number in numbers)
 
 
-def match_all(target: ChunkTable, index: BasisIndex, kind: str) -> float:
+def match_all(target: ChunkTable, index: ChunkIndex, kind: str) -> float:
     """Look up all chunks of `target`; seconds.
 
     Raises:

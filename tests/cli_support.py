@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from parasync.cli import main
+from parasync.cli.main import main
 from parasync.model import Totals
 
 COMMAND = [sys.executable, "-m", "parasync"]

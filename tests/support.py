@@ -14,9 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from parasync.config import CHUNKING_DEFAULT, Options
+from parasync.config import CHUNKING_DEFAULT
 from parasync.kernels import fingerprint_key
 from parasync.model import Entry, Monitor, Need
+from parasync.options import Options
 from parasync.server import Module, Server
 from parasync.session.ahead import new_key
 from parasync.session.context import Context

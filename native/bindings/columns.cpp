@@ -75,22 +75,29 @@ void bind_table(nb::module_& module) {
 }
 
 void bind_index(nb::module_& module) {
-    nb::class_<BasisIndex>(module, "BasisIndex")
+    nb::class_<ChunkIndex>(module, "ChunkIndex")
         .def(nb::init<const ChunkTable&>(), nb::arg("table"), nb::keep_alive<1, 2>())
-        .def("insert", &BasisIndex::insert, nb::arg("first"), nb::arg("count"),
+        .def("insert", nb::overload_cast<std::uint64_t, std::uint64_t>(&ChunkIndex::insert), nb::arg("first"), nb::arg("count"),
              nb::call_guard<nb::gil_scoped_release>())
-        .def("__len__", &BasisIndex::size, nb::call_guard<nb::gil_scoped_release>())
-        .def_prop_ro("nbytes", &BasisIndex::nbytes, nb::call_guard<nb::gil_scoped_release>());
+        .def("__len__", &ChunkIndex::size, nb::call_guard<nb::gil_scoped_release>())
+        .def_prop_ro("nbytes", &ChunkIndex::nbytes, nb::call_guard<nb::gil_scoped_release>());
 }
 
 void bind_matcher(nb::module_& module) {
     nb::class_<ChunkMatcher>(module, "ChunkMatcher")
-        .def(nb::init<const ChunkTable&, const BasisIndex*, std::uint64_t>(), nb::arg("target"),
-             nb::arg("index").none(), nb::arg("copy_limit"), nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>())
+        .def(nb::init<const ChunkTable&, const ChunkIndex*, std::uint64_t, bool>(), nb::arg("target"),
+             nb::arg("index").none(), nb::arg("copy_limit"), nb::arg("growing") = false, nb::keep_alive<1, 2>(),
+             nb::keep_alive<1, 3>())
         .def(
             "match",
             [](ChunkMatcher& matcher, std::uint64_t first, std::uint64_t count) {
                 return record_bytes(unlocked([&] { return matcher.match(first, count); }));
+            },
+            nb::arg("first"), nb::arg("count"))
+        .def(
+            "grow",
+            [](ChunkMatcher& matcher, std::uint64_t first, std::uint64_t count) {
+                return record_bytes(unlocked([&] { return matcher.grow(first, count); }));
             },
             nb::arg("first"), nb::arg("count"))
         .def("rematch",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 
 namespace parasync {
 
@@ -15,7 +16,7 @@ constexpr std::uint64_t kLoadDenominator = 3;
 constexpr std::uint64_t kMaxInitialEntries = 1 << 20;
 
 // No chunk's number, as kNone is none.
-constexpr std::uint32_t kUnknown = BasisIndex::kNone - 1;
+constexpr std::uint32_t kUnknown = ChunkIndex::kNone - 1;
 static_assert(kMaxChunks <= kUnknown);
 
 // The fingerprint is keyed, so its bits are as good as random to whoever made the chunks; the length takes part
@@ -27,7 +28,7 @@ std::uint32_t hash_of(std::uint32_t length, Fingerprint fingerprint) {
 
 }  // namespace
 
-unsigned BasisIndex::Bucket::candidates(std::uint32_t hash) const {
+unsigned ChunkIndex::Bucket::candidates(std::uint32_t hash) const {
     // Vectors as the compiler knows them, whatever the instruction set; it does not find this by itself.
     typedef std::uint32_t Four __attribute__((vector_size(16)));
     static_assert(kBucket == 8);
@@ -43,29 +44,32 @@ unsigned BasisIndex::Bucket::candidates(std::uint32_t hash) const {
     return static_cast<std::uint32_t>(both | both >> 32);
 }
 
-void BasisIndex::Bucket::add(std::uint32_t hash, std::uint32_t number) {
+void ChunkIndex::Bucket::add(std::uint32_t hash, std::uint32_t number) {
     const unsigned free = static_cast<unsigned>(std::countr_zero(candidates(0)));
     hashes[free] = hash;
     numbers[free] = number;
 }
 
-BasisIndex::BasisIndex(const ChunkTable& table) : table_(table), bucket_count_(1), memory_(sizeof(Bucket)) {
-    reserve(std::min(table.size() / table.average(), kMaxInitialEntries));
+ChunkIndex::ChunkIndex(const ChunkTable& table) : ChunkIndex(table, table.size() / table.average()) {}
+
+ChunkIndex::ChunkIndex(const ChunkTable& table, std::uint64_t expected)
+    : table_(table), bucket_count_(1), memory_(sizeof(Bucket)) {
+    reserve(std::min(expected, kMaxInitialEntries));
 }
 
-std::size_t BasisIndex::home(std::uint32_t hash) const {
+std::size_t ChunkIndex::home(std::uint32_t hash) const {
     // A fraction of the buckets, whose number need not be a power of two. Both factors are below 2^32.
     return (std::uint64_t{hash} * bucket_count_) >> 32;
 }
 
 // Puts a number that is not there yet into the first free place from its home on.
-void BasisIndex::place(std::uint32_t hash, std::uint32_t number) {
+void ChunkIndex::place(std::uint32_t hash, std::uint32_t number) {
     std::size_t i = home(hash);
     while (buckets()[i].full()) i = after(i);
     buckets()[i].add(hash, number);
 }
 
-void BasisIndex::reserve(std::uint64_t entries) {
+void ChunkIndex::reserve(std::uint64_t entries) {
     const std::uint64_t there = bucket_count_;
     if (entries * kLoadDenominator <= there * kBucket * kLoadNumerator) return;
     // Half as much again, not twice: at most 18 bytes an entry.
@@ -81,7 +85,7 @@ void BasisIndex::reserve(std::uint64_t entries) {
     }
 }
 
-BasisIndex::Found BasisIndex::seek(std::uint32_t hash, std::uint32_t length, Fingerprint fingerprint) const {
+ChunkIndex::Found ChunkIndex::seek(std::uint32_t hash, std::uint32_t length, Fingerprint fingerprint) const {
     for (std::size_t i = home(hash);; i = after(i)) {
         const Bucket& bucket = buckets()[i];
         for (unsigned left = bucket.candidates(hash); left != 0; left &= left - 1) {
@@ -92,45 +96,55 @@ BasisIndex::Found BasisIndex::seek(std::uint32_t hash, std::uint32_t length, Fin
     }
 }
 
-void BasisIndex::insert(std::uint64_t first, std::uint64_t count) {
+void ChunkIndex::insert(std::uint64_t first, std::uint64_t count) {
     table_.check_range(first, count);
-    const std::scoped_lock lock(mutex_);
+    std::uint32_t numbers[kGroup];
     while (count > 0) {
         const std::size_t group = std::min<std::uint64_t>(count, kGroup);
-        insert_group(first, group);
+        std::iota(numbers, numbers + group, static_cast<std::uint32_t>(first));
+        insert(std::span(numbers, group));
         first += group;
         count -= group;
     }
 }
 
-void BasisIndex::insert_group(std::uint64_t first, std::size_t count) {
+void ChunkIndex::insert(std::span<const std::uint32_t> numbers) {
+    const std::scoped_lock lock(mutex_);
+    for (std::size_t i = 0; i < numbers.size(); i += kGroup) {
+        insert_group(numbers.subspan(i, std::min(kGroup, numbers.size() - i)));
+    }
+}
+
+void ChunkIndex::insert_group(std::span<const std::uint32_t> numbers) {
+    const std::size_t count = numbers.size();
     reserve(used_ + count);
     std::uint32_t hashes[kGroup];
     for (std::size_t i = 0; i < count + kAhead; ++i) {
         if (i < count) {
-            hashes[i] = hash_of(table_.length(first + i), table_.fingerprint(first + i));
+            hashes[i] = hash_of(table_.length(numbers[i]), table_.fingerprint(numbers[i]));
             __builtin_prefetch(&buckets()[home(hashes[i])], 1);
         }
         if (i < kAhead) continue;
         const std::size_t due = i - kAhead;
-        const Found found = seek(hashes[due], table_.length(first + due), table_.fingerprint(first + due));
+        const std::uint32_t number = numbers[due];
+        const Found found = seek(hashes[due], table_.length(number), table_.fingerprint(number));
         if (found.number != kNone) continue;
-        buckets()[found.bucket].add(hashes[due], static_cast<std::uint32_t>(first + due));
+        buckets()[found.bucket].add(hashes[due], number);
         ++used_;
     }
 }
 
-void BasisIndex::find(const ChunkTable& target, std::span<const std::uint32_t> numbers,
+void ChunkIndex::find(const ChunkTable& sought, std::span<const std::uint32_t> numbers,
                       std::span<std::uint32_t> found) const {
     const std::scoped_lock lock(mutex_);
     for (std::size_t i = 0; i < numbers.size(); i += kGroup) {
-        find_group(target, numbers.subspan(i, std::min(kGroup, numbers.size() - i)), &found[i]);
+        find_group(sought, numbers.subspan(i, std::min(kGroup, numbers.size() - i)), &found[i]);
     }
 }
 
 // Three steps for each look-up, kAhead look-ups apart, so that cache misses overlap: its bucket, the candidate's row,
 // the comparison. Most chunks that the basis lacks are done after the second.
-void BasisIndex::find_group(const ChunkTable& target, std::span<const std::uint32_t> numbers,
+void ChunkIndex::find_group(const ChunkTable& sought, std::span<const std::uint32_t> numbers,
                             std::uint32_t* found) const {
     std::uint32_t hashes[kGroup];
     std::uint32_t undecided[kGroup];
@@ -139,7 +153,7 @@ void BasisIndex::find_group(const ChunkTable& target, std::span<const std::uint3
     const std::size_t count = numbers.size();
     for (std::size_t i = 0; i < count + 2 * kAhead; ++i) {
         if (i < count) {
-            hashes[i] = hash_of(target.length(numbers[i]), target.fingerprint(numbers[i]));
+            hashes[i] = hash_of(sought.length(numbers[i]), sought.fingerprint(numbers[i]));
             __builtin_prefetch(&buckets()[home(hashes[i])]);
         }
         if (i >= kAhead && i < count + kAhead) {
@@ -150,8 +164,8 @@ void BasisIndex::find_group(const ChunkTable& target, std::span<const std::uint3
         }
         if (i < 2 * kAhead || decided == undecided_count || undecided[decided] != i - 2 * kAhead) continue;
         const std::size_t due = undecided[decided++];
-        const std::uint32_t length = target.length(numbers[due]);
-        const Fingerprint fingerprint = target.fingerprint(numbers[due]);
+        const std::uint32_t length = sought.length(numbers[due]);
+        const Fingerprint fingerprint = sought.fingerprint(numbers[due]);
         if (found[due] == kUnknown || !table_.equal(found[due], length, fingerprint)) {
             found[due] = seek(hashes[due], length, fingerprint).number;
         }
@@ -160,7 +174,7 @@ void BasisIndex::find_group(const ChunkTable& target, std::span<const std::uint3
 
 // Asks the home bucket only and prefetches what a look-up will touch next. kNone if the index has no chunk with this
 // hash; kUnknown if the bucket does not tell.
-std::uint32_t BasisIndex::first_candidate(std::uint32_t hash) const {
+std::uint32_t ChunkIndex::first_candidate(std::uint32_t hash) const {
     const std::size_t i = home(hash);
     const Bucket& bucket = buckets()[i];
     if (const unsigned candidates = bucket.candidates(hash); candidates != 0) {
@@ -173,12 +187,12 @@ std::uint32_t BasisIndex::first_candidate(std::uint32_t hash) const {
     return kUnknown;
 }
 
-std::uint64_t BasisIndex::size() const {
+std::uint64_t ChunkIndex::size() const {
     const std::scoped_lock lock(mutex_);
     return used_;
 }
 
-std::size_t BasisIndex::nbytes() const {
+std::size_t ChunkIndex::nbytes() const {
     const std::scoped_lock lock(mutex_);
     return sizeof *this + memory_.size();
 }

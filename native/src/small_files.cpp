@@ -277,7 +277,7 @@ void SmallReader::chunk(ChunkTable& table) {
 void SmallReader::compare(const Have& have, Recipe& recipe) {
     ChunkTable basis(have.average, length_of(have));
     basis.extend(have.chunks);
-    BasisIndex index(basis);
+    ChunkIndex index(basis);
     index.insert(0, basis.count());
     ChunkTable target(have.average, content_.size());
     chunk(target);

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from parasync.api import sync
-    from parasync.config import Options
     from parasync.errors import ParaSyncError
     from parasync.model import Report
+    from parasync.options import Options
 
 __version__ = "0.1.0"
 __all__ = ["Options", "ParaSyncError", "Report", "__version__", "sync"]
 
 _HOMES = {
-    "Options": "parasync.config",
+    "Options": "parasync.options",
     "ParaSyncError": "parasync.errors",
     "Report": "parasync.model",
     "sync": "parasync.api",

@@ -168,8 +168,8 @@ class Merger:
     def rehashed(self) -> int:
         """Bytes hashed again for forced cuts."""
 
-class BasisIndex:
-    """(length, fingerprint) -> chunk number of the basis; open addressing; grows; thread-safe."""
+class ChunkIndex:
+    """(length, fingerprint) -> chunk number; open addressing; grows; thread-safe."""
 
     def __init__(self, table: ChunkTable) -> None: ...
     def insert(self, first: int, count: int) -> None:
@@ -186,9 +186,14 @@ class BasisIndex:
         """Memory, without the table's: 12 to 18 bytes a chunk."""
 
 class ChunkMatcher:
-    """Matches a target's chunks with a growing index, in batches. One owner; not thread-safe."""
+    """Matches a target's chunks with a growing index, in batches. One owner; not thread-safe.
 
-    def __init__(self, target: ChunkTable, index: BasisIndex | None, copy_limit: int) -> None: ...
+    While the basis is `growing`, its new chunks are sought among the kept misses, for which these are indexed, too.
+    """
+
+    def __init__(
+        self, target: ChunkTable, index: ChunkIndex | None, copy_limit: int, growing: bool = False
+    ) -> None: ...
     def match(self, first: int, count: int) -> bytes:
         """Copies for the hits among these chunks, runs joined up to `copy_limit` bytes; misses are kept.
 
@@ -196,8 +201,17 @@ class ChunkMatcher:
         single chunk makes a copy longer than the limit. IndexError if the target does not have them all.
         """
 
+    def grow(self, first: int, count: int) -> bytes:
+        """Copies for the kept misses that are among these chunks of the basis, which are in the index by now.
+
+        Of equal misses, sometimes only for one. IndexError if the basis does not have them all.
+        """
+
     def rematch(self) -> bytes:
-        """Copies for the kept misses that the index, grown since, now has. Looks up every one of them."""
+        """Copies for the kept misses that the index, grown since, now has. Looks up every one of them.
+
+        For when the basis is complete: `grow` finds nothing after that.
+        """
 
     def take_wants(self) -> bytes:
         """The kept misses as extents of the target, neighbours joined; forgets them."""

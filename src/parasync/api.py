@@ -10,10 +10,10 @@ import os
 import time
 from collections.abc import Sequence
 
-from parasync.config import Options
 from parasync.errors import PartialTransferError, UsageError
 from parasync.location import Location, parse
 from parasync.model import Failure, Monitor, Report
+from parasync.options import Options
 from parasync.session.ahead import Ahead, new_key
 from parasync.session.context import Context
 from parasync.tracing import OFF, Tracer
@@ -32,6 +32,7 @@ def sync(
     options: Options | None = None,
     monitor: Monitor | None = None,
     tracer: Tracer = OFF,
+    ahead: Ahead | None = None,
 ) -> Report:
     """Make `destination` hold what `sources` hold, moving as few bytes as possible.
 
@@ -40,72 +41,71 @@ def sync(
     to rsync. Paths that fail do not stop the others: they are in the report,
     whose status is then "partial" or "vanished". The event "connected" says
     that the other side is there; until then ssh may be talking to the user.
-    A `Tracer` gets the spans of both sides.
+    A `Tracer` gets the spans of both sides. What a program has begun `ahead` of
+    this is used where it fits, and ended in any case.
 
     Raises:
         ParaSyncError: nothing more could be done; the subclass says what kind of trouble it was.
     """
     context = Context(options or Options(), monitor or Monitor(), tracer)
-    if isinstance(sources, (str, bytes, os.PathLike)):
-        sources = [sources]
-    froms = [parse(os.fsencode(source)) for source in sources]
-    to = parse(os.fsencode(destination))
-    if not froms:
-        raise UsageError("no source: name at least one file or directory")
-    started = time.monotonic()
-    context.monitor.emit("start")
-    if to.host:
-        report = _push(froms, to, context)
-    elif froms[0].host:
-        report = _pull(froms, to, context)
-    else:
-        report = _local(froms, to, context)
-    report.seconds = time.monotonic() - started
-    return report
+    with ahead or Ahead(new_key()) as begun:
+        begun.watch(tracer)
+        if isinstance(sources, (str, bytes, os.PathLike)):
+            sources = [sources]
+        froms = [parse(os.fsencode(source)) for source in sources]
+        to = parse(os.fsencode(destination))
+        if not froms:
+            raise UsageError("no source: name at least one file or directory")
+        started = time.monotonic()
+        context.monitor.emit("start")
+        if froms[0].host and not to.host:
+            report = _pull(froms, to, context, begun)
+        else:
+            report = _from_here(froms, to, context, begun)
+        report.seconds = time.monotonic() - started
+        return report
 
 
-def _push(froms: list[Location], to: Location, context: Context) -> Report:
+def _from_here(froms: list[Location], to: Location, context: Context, ahead: Ahead) -> Report:
+    """Push, or sync locally."""
     if any(source.host for source in froms):
-        raise UsageError("source and destination are both on other hosts: run the sync on one of these")
+        raise UsageError(
+            "source and destination are both on other hosts: run the sync on one of these"
+            if to.host
+            else "local and remote sources cannot be mixed: run one sync for each"
+        )
     sources, failures = _open_sources(froms)
     try:
-        with Ahead(new_key(), context.options, "target", context.tracer) as ahead:
-            if is_single_file(sources) and not failures:
-                ahead.begin(sources[0].root, sources[0].name)
-            with Dialling(to, context.options, context.monitor) as dialling:
-                from parasync import client  # noqa: PLC0415
-
-                return client.push(dialling, to, sources, failures, context, ahead)
-    finally:
-        for source in sources:
-            source.root.close()
-
-
-def _pull(froms: list[Location], to: Location, context: Context) -> Report:
-    if any(source.server != froms[0].server for source in froms):
-        raise UsageError("sources on different hosts or modules: run one sync for each")
-    with Ahead(new_key(), context.options, "basis", context.tracer) as ahead:
-        if len(froms) == 1 and (basis := find_basis(to.path, froms[0].path)) is not None:
-            directory, name = basis
-            with directory:
-                ahead.begin(directory, name)
-        with Dialling(froms[0], context.options, context.monitor) as dialling:
+        if is_single_file(sources) and not failures:
+            ahead.begin(sources[0].root, sources[0].name, "target", context.options)
+        else:
+            ahead.give_up()
+        if not to.host:
             from parasync import client  # noqa: PLC0415
 
-            return client.pull(dialling, froms, to, context, ahead)
+            return client.local(to, sources, failures, context, ahead)
+        with Dialling(to, context.options, context.monitor) as dialling:
+            from parasync import client  # noqa: PLC0415
 
-
-def _local(froms: list[Location], to: Location, context: Context) -> Report:
-    if any(source.host for source in froms):
-        raise UsageError("local and remote sources cannot be mixed: run one sync for each")
-    sources, failures = _open_sources(froms)
-    try:
-        from parasync import client  # noqa: PLC0415
-
-        return client.local(to, sources, failures, context)
+            return client.push(dialling, to, sources, failures, context, ahead)
     finally:
         for source in sources:
             source.root.close()
+
+
+def _pull(froms: list[Location], to: Location, context: Context, ahead: Ahead) -> Report:
+    if any(source.server != froms[0].server for source in froms):
+        raise UsageError("sources on different hosts or modules: run one sync for each")
+    if len(froms) == 1 and (basis := find_basis(to.path, froms[0].path)) is not None:
+        directory, name = basis
+        with directory:
+            ahead.begin(directory, name, "basis", context.options)
+    else:
+        ahead.give_up()
+    with Dialling(froms[0], context.options, context.monitor) as dialling:
+        from parasync import client  # noqa: PLC0415
+
+        return client.pull(dialling, froms, to, context, ahead)
 
 
 def _open_sources(froms: list[Location]) -> tuple[list[Source], list[Failure]]:

@@ -31,8 +31,13 @@ from parasync.pipeline import Scope
 ChunkSink = Callable[[int, int, bool], None]
 """Called with (first chunk, count, whether these are the last); in order, never twice at once per job."""
 FailureSink = Callable[[Exception], None]
-SegmentSink = Callable[[Segment], None]
-"""Called with a merged segment before it is used for another; by several threads at once, in any order."""
+SegmentSink = Callable[[Segment], Callable[[], None]]
+"""Called with each merged segment in order, never twice at once per job. What it returns is called before the segment
+is used for another, while others merge."""
+
+
+def _nobody() -> None:
+    pass
 
 
 class ChunkingJob:
@@ -66,6 +71,10 @@ class ChunkingJob:
         self._scanned: dict[int, Segment] = {}
         self._merging = False
         self._stopped = False
+        self._limit = table.size
+        self._patience = 0.0
+        self._waiting_since: float | None = None
+        self._wake: Callable[[], None] = _nobody
         self._lock = threading.Lock()
 
     def stop(self) -> None:
@@ -73,17 +82,56 @@ class ChunkingJob:
         with self._lock:
             self._stopped = True
             self._close_if_unused()
+        self._wake()
+
+    def hold(self, patience: float) -> None:
+        """Go no further than `allow` says, until that has cost `patience` seconds of waiting altogether."""
+        with self._lock:
+            self._limit, self._patience = 0, patience
+
+    def allow(self, end: int) -> None:
+        """The first `end` bytes may be chunked, if that is more than before."""
+        with self._lock:
+            if end <= self._limit:
+                return
+            self._limit = end
+            if self._waiting_since is not None:
+                self._patience -= time.monotonic() - self._waiting_since
+                self._waiting_since = None
+        self._wake()
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        """Whom to call when there may be work again, or never will be."""
+        self._wake = wake
 
     def take(self, segment_bytes: int) -> tuple[int, int, int] | None:
-        """(number, offset, length) of the next segment to scan, or None when none is left."""
+        """(number, offset, length) of the next segment to scan, or None when there is none, or none yet."""
         with self._lock:
+            if self._is_over(segment_bytes):
+                return None
             offset = self._next * segment_bytes
-            if self._stopped or offset >= self.table.size:
+            length = min(segment_bytes, self.table.size - offset)
+            if offset + length > self._limit and self._remaining_patience() > 0:
                 return None
             number = self._next
             self._next += 1
             self._users += 1
-            return number, offset, min(segment_bytes, self.table.size - offset)
+            return number, offset, length
+
+    def wait_for(self, segment_bytes: int) -> float | None:
+        """For how many seconds `take` will give nothing unless more is allowed; None when it never will."""
+        with self._lock:
+            return None if self._is_over(segment_bytes) else self._remaining_patience()
+
+    def _is_over(self, segment_bytes: int) -> bool:
+        return self._stopped or self._next * segment_bytes >= self.table.size
+
+    def _remaining_patience(self) -> float:
+        """To be asked while this waits; the waiting begins with the first time."""
+        now = time.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        return self._patience - (now - self._waiting_since)
 
     def merge(self, number: int, segment: Segment, key: FingerprintKey, release: Callable[[Segment], None]) -> None:
         """Stage 2 for `segment` if it is next in order, and for those that waited for it.
@@ -96,15 +144,17 @@ class ChunkingJob:
                 return
             self._merging = True
         done: list[Segment] = []
+        uses: list[Callable[[], None]] = []
         try:
             while (ready := self._next_in_order()) is not None:
                 done.append(ready)
                 if not self._stopped:
                     self._append(ready, key)
+                    if self.merged is not None:
+                        uses.append(self.merged(ready))
             # Behind the loop, so that others can merge meanwhile.
-            for ready in done:
-                if self.merged is not None:
-                    self.merged(ready)
+            for use in uses:
+                use()
         finally:
             for ready in done:
                 release(ready)
@@ -187,7 +237,7 @@ class ChunkingPool:
         self._threads = self._unmade = 0
         self._closed = False
         self._changed = threading.Condition()
-        scope.on_cancel(self._wake)
+        scope.on_cancel(self._notify)
         self.widen(threads)
 
     def widen(self, threads: int) -> None:
@@ -209,6 +259,7 @@ class ChunkingPool:
         """
         if job.table.size == 0:
             raise ValueError("an empty file has no chunks")
+        job.watch(self._notify)
         with self._changed:
             self._jobs.append(job)
             self._changed.notify_all()
@@ -242,15 +293,18 @@ class ChunkingPool:
         with self._changed:
             while True:
                 self._scope.check()
+                patience = None
                 if self._free or self._unmade:
-                    while self._jobs:
-                        work = self._jobs[0].take(self._segment_bytes)
+                    for job in tuple(self._jobs):
+                        work = job.take(self._segment_bytes)
                         if work is not None:
-                            return (self._free_segment(), self._jobs[0], *work)
-                        self._jobs.popleft()
+                            return (self._free_segment(), job, *work)
+                        patience = job.wait_for(self._segment_bytes)
+                        if patience is None:
+                            self._jobs.remove(job)
                 if self._closed and not self._jobs:
                     return None
-                self._changed.wait()
+                self._changed.wait(patience)
 
     def _free_segment(self) -> Segment:
         if self._free:
@@ -263,7 +317,7 @@ class ChunkingPool:
             self._free.append(segment)
             self._changed.notify_all()
 
-    def _wake(self) -> None:
+    def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
 

@@ -10,7 +10,7 @@ from parasync.location import Location
 from parasync.model import Failure, Monitor, Report
 from parasync.pipeline import Scope
 from parasync.session import handshake
-from parasync.session.ahead import Ahead, new_key
+from parasync.session.ahead import Ahead
 from parasync.session.context import Context
 from parasync.session.handshake import Link, Place, answer, new_hello
 from parasync.session.lobby import Lobby
@@ -84,8 +84,10 @@ def pull(dialling: Dialling, froms: Sequence[Location], to: Location, context: C
     return _report(finish, context.monitor)
 
 
-def local(to: Location, sources: Sequence[Source], failures: Sequence[Failure], context: Context) -> Report:
-    """Both roles in this process: the same engine over a pair of streams in memory.
+def local(
+    to: Location, sources: Sequence[Source], failures: Sequence[Failure], context: Context, ahead: Ahead
+) -> Report:
+    """Both roles in this process, over a pair of streams in memory; `ahead` may have begun on the only source.
 
     Raises:
         ParaSyncError: what ended it early.
@@ -93,31 +95,30 @@ def local(to: Location, sources: Sequence[Source], failures: Sequence[Failure], 
     # Nothing leaves the memory; sends that wait for a slow disk would look like a slow link.
     context = context._replace(options=replace(context.options, compression=COMPRESS_NOTHING))
     finishes: list[Finish] = []
-    with Ahead(new_key(), context.options, "target") as ahead:
-        hello = new_hello(
-            push=True,
-            module="",
-            path=to.path,
-            paths=[],
-            single_file=is_single_file(sources),
-            many=len(sources) + len(failures) > 1,
-            key=ahead.key,
-            context=context,
-        )
-        here, there = memory_pair()
-        context.monitor.emit("connected")
-        with Scope("local") as scope:
-            scope.on_cancel(here.abort)
+    hello = new_hello(
+        push=True,
+        module="",
+        path=to.path,
+        paths=[],
+        single_file=is_single_file(sources),
+        many=len(sources) + len(failures) > 1,
+        key=ahead.key,
+        context=context,
+    )
+    here, there = memory_pair()
+    context.monitor.emit("connected")
+    with Scope("local") as scope:
+        scope.on_cancel(here.abort)
 
-            def receive() -> None:
-                finish = answer(there, anywhere, context.options.threads, context.monitor, Lobby())
-                if finish is not None:
-                    finishes.append(finish)
+        def receive() -> None:
+            finish = answer(there, anywhere, context.options.threads, context.monitor, Lobby())
+            if finish is not None:
+                finishes.append(finish)
 
-            scope.spawn(receive)
-            # The receiver tells the user how far it is; two voices would count everything twice.
-            silent = context._replace(monitor=Monitor())
-            handshake.push(Link(here), hello, sources, failures, silent, ahead)
+        scope.spawn(receive)
+        # The receiver tells the user how far it is; two voices would count everything twice.
+        silent = context._replace(monitor=Monitor())
+        handshake.push(Link(here), hello, sources, failures, silent, ahead)
     context.monitor.add(bytes_sent=here.bytes_sent, bytes_received=here.bytes_received)
     return _report(finishes[0], context.monitor)
 

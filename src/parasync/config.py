@@ -1,9 +1,8 @@
-"""Validated options, and every constant with its reason."""
+"""Every constant with its reason, and the defaults that depend on the machine or the file."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from parasync.errors import UsageError
 
@@ -70,6 +69,12 @@ COPY_WORKERS = 2
 behind copies."""
 WRITE_QUEUE_BYTES = 32 * MIB
 """Copies and small files that wait for a writer."""
+
+BEHIND_BYTES = 8 * MIB
+"""How far the basis is kept behind the target over short links (decision 20): content that was inserted moves the rest
+of the target back, and the basis is chunked by several threads at once."""
+BEHIND_SECONDS = 0.1
+"""What that may cost one file, if its sender is slow."""
 
 COMPRESS_AUTOMATICALLY = -1
 COMPRESS_NOTHING = 0
@@ -161,57 +166,3 @@ def check_average(average: int) -> int:
 def default_threads() -> int:
     """Chunking threads per side: the cores this process may run on, eight at most."""
     return max(1, min(8, len(os.sched_getaffinity(0))))
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How one sync is to be done; what the command line and the Python API both produce.
-
-    Raises:
-        UsageError: from the constructor, for a value out of range.
-    """
-
-    threads: int = 0
-    ignore_times: bool = False
-    dry_run: bool = False
-    whole_file: bool = False
-    fsync: bool = False
-    timeout: float = STALL_SECONDS
-    compression: int = COMPRESS_AUTOMATICALLY
-    average: int = 0
-    streams: int = STREAMS_AS_NEEDED
-    rsh: str = REMOTE_SHELL
-    remote_path: str = REMOTE_COMMAND
-    chunking: str = CHUNKING_DEFAULT
-    matching: str = MATCHING_FINGERPRINT
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threads <= 256:
-            raise UsageError(f"--threads {self.threads} is out of range: use 1 to 256, or 0 for one per core")
-        if not STREAMS_AS_NEEDED <= self.streams <= MAX_LANES + 1:
-            raise UsageError(
-                f"--streams {self.streams} is out of range: use 1 to {MAX_LANES + 1}, or 0 for what the link needs"
-            )
-        if not COMPRESS_AUTOMATICALLY <= self.compression <= MAX_COMPRESS_LEVEL:
-            raise UsageError(
-                f"compression level {self.compression} is out of range: use 1 to {MAX_COMPRESS_LEVEL}, 0 for none, "
-                f"{COMPRESS_AUTOMATICALLY} for what suits the link"
-            )
-        if self.average:
-            check_average(self.average)
-        for name, value, known in (
-            ("chunking", self.chunking, CHUNKINGS),
-            ("matching", self.matching, MATCHINGS),
-        ):
-            if value not in known:
-                raise UsageError(f"--{name} {value!r} is not known here: use {' or '.join(known)}")
-        if not 0 < self.timeout <= 86400:
-            raise UsageError(f"--timeout {self.timeout} is out of range: use seconds up to 86400")
-
-    @property
-    def weak_strong(self) -> bool:
-        return self.matching == MATCHING_WEAK_STRONG
-
-    @property
-    def workers(self) -> int:
-        return self.threads or default_threads()

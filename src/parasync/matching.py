@@ -8,9 +8,9 @@ exchange:
 1. Batches of target chunks arrive while both sides still chunk.
 2. Each is looked up at once in an index of the basis that is still growing;
    hits become copies, which never cross the network.
-3. Misses are looked up again as the index grows. Once the basis is fully
-   indexed they become wants, streamed back batch by batch, while later target
-   batches are still to come.
+3. As the basis grows, its new chunks are looked up among the misses. Once it
+   is fully indexed, what is still missing becomes wants, streamed back batch by
+   batch, while later target batches are still to come.
 
 Nothing here blocks, reads or sends: the session drives it. An interruption
 leaves nothing behind.
@@ -22,11 +22,7 @@ import threading
 from typing import NamedTuple
 
 from parasync.config import COPY_BYTES
-from parasync.kernels import BasisIndex, ChunkMatcher, ChunkTable
-
-REMATCH_RATIO = 32
-"""Misses looked up again per chunk by which the index has grown: without a bound, a large and mostly new target would
-look all its misses up again at every segment of the basis."""
+from parasync.kernels import ChunkIndex, ChunkMatcher, ChunkTable
 
 
 class Answer(NamedTuple):
@@ -47,7 +43,7 @@ class BasisSide:
 
     def __init__(self, table: ChunkTable) -> None:
         self.table = table
-        self.index = BasisIndex(table)
+        self.index = ChunkIndex(table)
         self._lock = threading.Lock()
         self._indexed = 0
         self._complete = table.size == 0
@@ -76,9 +72,10 @@ class Matching:
     def __init__(self, target: ChunkTable, basis: BasisSide) -> None:
         self._target = target
         self._basis = basis
-        self._matcher = ChunkMatcher(target, basis.index, COPY_BYTES)
+        self._matcher = ChunkMatcher(target, basis.index, COPY_BYTES, growing=True)
         self._seen = 0
         self._indexed = 0
+        self._complete = False
         self._lock = threading.Lock()
 
     def hopeless(self, enough: int) -> bool:
@@ -99,13 +96,12 @@ class Matching:
     def _step(self, target_chunks: int) -> Answer:
         # Read once, before the look-up: chunks indexed in between would else be wanted although they are there.
         indexed, basis_complete = self._basis.progress()
-        copies = b""
         before = self._matcher.matched_bytes
-        missing = self._matcher.missing
-        grown = indexed - self._indexed
-        if missing and grown and (basis_complete or missing <= REMATCH_RATIO * grown):
-            copies = self._matcher.rematch()
-            self._indexed = indexed
+        copies = self._matcher.grow(self._indexed, indexed - self._indexed)
+        self._indexed = indexed
+        if basis_complete and not self._complete:
+            self._complete = True
+            copies += self._matcher.rematch()
         if target_chunks > self._seen:
             copies += self._matcher.match(self._seen, target_chunks - self._seen)
             self._seen = target_chunks

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from parasync import api
-from parasync.config import DISTANT_LANES, LANE_PIECE_BYTES, LOSSY_LANES, MATCHINGS, Options
+from parasync.config import DISTANT_LANES, LANE_PIECE_BYTES, LOSSY_LANES, MATCHINGS
 from parasync.errors import ConnectionLostError, ParaSyncError, ProtocolError, StartError, UsageError
 from parasync.kernels import ChunkTable, fingerprint_key
 from parasync.model import Entry, Kind, Monitor, Need
+from parasync.options import Options
 from parasync.server import Module
 from parasync.session import lanes as lanes_module
 from parasync.session.connection import Connection

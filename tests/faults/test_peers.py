@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from parasync.api import sync
-from parasync.config import Options
 from parasync.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -24,6 +23,7 @@ from parasync.errors import (
 )
 from parasync.kernels import ChunkTable, FingerprintKey, fingerprint_key
 from parasync.model import Entry, Kind, Need, Report
+from parasync.options import Options
 from parasync.server import Module
 from parasync.transport.tcp import Listener, connect
 from parasync.wire import codec, content

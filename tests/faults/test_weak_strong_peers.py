@@ -12,10 +12,11 @@ from test_peers import KEY, NEW, OLD, entry, intact, pushed_to, pushing_to
 
 from parasync import sync
 from parasync.chunking import chunk_file
-from parasync.config import MATCHING_WEAK_STRONG, TOKENS_IN_FLIGHT, Options
+from parasync.config import MATCHING_WEAK_STRONG, TOKENS_IN_FLIGHT
 from parasync.errors import ProtocolError, UsageError, VersionError
 from parasync.kernels import FingerprintKey, blake3, crc32c, fingerprint_key
 from parasync.model import Entry, Need
+from parasync.options import Options
 from parasync.server import Module
 from parasync.tracing import Tracer
 from parasync.wire import batches, codec, content

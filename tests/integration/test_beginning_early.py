@@ -13,9 +13,10 @@ import pytest
 
 from parasync import client
 from parasync.api import sync
-from parasync.config import DEFAULT_AVERAGE, MATCHING_WEAK_STRONG, Options
+from parasync.config import DEFAULT_AVERAGE, MATCHING_WEAK_STRONG
 from parasync.errors import ConnectionLostError, SelectionError
 from parasync.model import Monitor, Report
+from parasync.options import Options
 from parasync.server import Module
 from parasync.tracing import Tracer
 from parasync.wire.messages import Hello

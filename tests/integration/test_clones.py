@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from parasync.api import sync
-from parasync.config import Options
+from parasync.options import Options
 
 MAKERS = {"xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"], "btrfs": ["mkfs.btrfs", "-q"]}
 SIZE = 48 << 20

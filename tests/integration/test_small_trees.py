@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from parasync.api import sync
-from parasync.config import Options
 from parasync.model import Report
+from parasync.options import Options
 from parasync.server import Module
 from support import leftovers, serving, snapshot
 

@@ -21,9 +21,9 @@ import pytest
 
 from cli_support import COMMAND, events, one_error, read_terminal
 from parasync.api import sync
-from parasync.config import Options
 from parasync.errors import ConnectDeadlineError, UsageError
 from parasync.model import Event, Monitor
+from parasync.options import Options
 from parasync.transport import ssh
 from support import leftovers, make_tree, snapshot
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from parasync.api import sync
-from parasync.config import Options
 from parasync.errors import FileError, PartialTransferError, SelectionError, StartError, UsageError
 from parasync.model import Report
+from parasync.options import Options
 from parasync.server import Module
 from support import leftovers, make_tree, serving, snapshot
 

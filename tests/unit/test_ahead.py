@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from parasync.chunking import ChunkingPool, chunk_file
-from parasync.config import DEFAULT_AVERAGE, MATCHING_WEAK_STRONG, SEGMENT_BYTES, Options
+from parasync.config import CHUNKING_DEFAULT, CHUNKING_PAPER, DEFAULT_AVERAGE, MATCHING_WEAK_STRONG, SEGMENT_BYTES
 from parasync.kernels import ChunkTable, fingerprint_key
+from parasync.options import Options
 from parasync.pipeline import Channel, Scope
 from parasync.session.ahead import Ahead, EarlyFile, new_key
 from parasync.tree.safepath import Root
@@ -49,10 +50,12 @@ class Told:
         self._over.get()
 
 
-def taken(ahead: Ahead, root: Root, average: int = DEFAULT_AVERAGE) -> EarlyFile | None:
-    fd = root.open_read(b"file")
+def taken(
+    ahead: Ahead, root: Root, average: int = DEFAULT_AVERAGE, rule: str = CHUNKING_DEFAULT, name: bytes = b"file"
+) -> EarlyFile | None:
+    fd = root.open_read(name)
     try:
-        return ahead.take(fd, average)
+        return ahead.take(fd, average, rule)
     finally:
         os.close(fd)
 
@@ -68,8 +71,8 @@ def expected() -> ChunkTable:
 
 @pytest.mark.parametrize("late", [False, True])
 def test_what_was_begun_is_what_would_have_been_done(root: Root, late: bool) -> None:
-    with Scope("test") as scope, Ahead(KEY, Options(threads=3), "target") as ahead:
-        ahead.begin(root, b"file")
+    with Scope("test") as scope, Ahead(KEY) as ahead:
+        ahead.begin(root, b"file", "target", Options(threads=3))
         early = taken(ahead, root)
         assert early is not None
         if late:
@@ -88,29 +91,93 @@ def test_what_was_begun_is_what_would_have_been_done(root: Root, late: bool) -> 
 
 
 def test_it_is_taken_once(root: Root) -> None:
-    with Ahead(KEY, Options(), "target") as ahead:
-        ahead.begin(root, b"file")
+    with Ahead(KEY) as ahead:
+        ahead.begin(root, b"file", "target", Options())
         assert taken(ahead, root) is not None
         assert taken(ahead, root) is None
 
 
 def test_another_average_has_other_chunks(root: Root) -> None:
-    with Ahead(KEY, Options(), "target") as ahead:
-        ahead.begin(root, b"file")
+    with Ahead(KEY) as ahead:
+        ahead.begin(root, b"file", "target", Options())
         assert taken(ahead, root, average=16384) is None
         assert taken(ahead, root) is None, "it was given up"
 
 
+def test_another_rule_has_other_chunks(root: Root) -> None:
+    with Ahead(KEY) as ahead:
+        ahead.begin(root, b"file", "target", Options())
+        assert taken(ahead, root, rule=CHUNKING_PAPER) is None
+
+
+class TestBegunTwice:
+    """Once from a look at the command line, and once when the options are known."""
+
+    def begun(self, root: Root, ahead: Ahead, name: bytes = b"file") -> None:
+        fd = root.open_read(name)
+        ahead.begin_on(fd, "target")
+        os.close(fd)
+
+    def test_the_same_file_goes_on(self, root: Root) -> None:
+        with Ahead(KEY) as ahead:
+            self.begun(root, ahead)
+            first = ahead._file
+            ahead.begin(root, b"file", "target", Options(threads=3))
+            assert first is not None
+            assert taken(ahead, root) is first
+
+    @pytest.mark.parametrize(
+        ("options", "average", "rule"),
+        [
+            (Options(average=16384), 16384, CHUNKING_DEFAULT),
+            (Options(chunking=CHUNKING_PAPER), DEFAULT_AVERAGE, CHUNKING_PAPER),
+        ],
+    )
+    def test_other_options_begin_anew(self, root: Root, options: Options, average: int, rule: str) -> None:
+        with Ahead(KEY) as ahead:
+            self.begun(root, ahead)
+            first = ahead._file
+            ahead.begin(root, b"file", "target", options)
+            second = taken(ahead, root, average, rule)
+            assert second is not None
+            assert second is not first
+            told = Told(ahead._scope)
+            second.adopt(told.sink, told.failed)
+            told.wait()
+            assert told.errors == []
+            assert second.table.end == len(DATA)
+
+    def test_another_file_begins_anew(self, root: Root, tmp_path: Path) -> None:
+        (tmp_path / "other").write_bytes(DATA)
+        with Ahead(KEY) as ahead:
+            self.begun(root, ahead, b"other")
+            ahead.begin(root, b"file", "target", Options())
+            assert taken(ahead, root) is not None
+
+    @pytest.mark.parametrize("options", [Options(whole_file=True), Options(dry_run=True)])
+    def test_what_is_not_needed_is_given_up(self, root: Root, options: Options) -> None:
+        with Ahead(KEY) as ahead:
+            self.begun(root, ahead)
+            ahead.begin(root, b"file", "target", options)
+            assert taken(ahead, root) is None
+
+    def test_what_is_not_there_is_given_up(self, root: Root) -> None:
+        with Ahead(KEY) as ahead:
+            self.begun(root, ahead)
+            ahead.begin(root, b"absent", "target", Options())
+            assert taken(ahead, root) is None
+
+
 def test_the_average_may_be_chosen(root: Root) -> None:
-    with Ahead(KEY, Options(average=16384), "target") as ahead:
-        ahead.begin(root, b"file")
+    with Ahead(KEY) as ahead:
+        ahead.begin(root, b"file", "target", Options(average=16384))
         assert taken(ahead, root, average=16384) is not None
 
 
 @pytest.mark.parametrize("change", ["replaced", "touched", "grown"])
 def test_a_file_that_changed_since_is_not_that_file(root: Root, tmp_path: Path, change: str) -> None:
-    with Ahead(KEY, Options(), "target") as ahead:
-        ahead.begin(root, b"file")
+    with Ahead(KEY) as ahead:
+        ahead.begin(root, b"file", "target", Options())
         if change == "replaced":
             status = (tmp_path / "file").stat()
             (tmp_path / "new").write_bytes(DATA)
@@ -140,8 +207,8 @@ def test_nothing_is_begun_that_cannot_be_of_use(root: Root, tmp_path: Path) -> N
         (Options(), b"absent"),
     ):
         before = threading.active_count()
-        with Ahead(KEY, options, "target") as ahead:
-            ahead.begin(root, name)
+        with Ahead(KEY) as ahead:
+            ahead.begin(root, name, "target", options)
             assert threading.active_count() == before
             assert taken(ahead, root) is None
 
@@ -170,11 +237,11 @@ def test_a_file_that_shrinks_is_an_error_for_who_adopts_it(root: Root, tmp_path:
 def test_leaving_ends_the_work(root: Root, tmp_path: Path) -> None:
     os.truncate(tmp_path / "file", 1 << 36)
     before = len(os.listdir("/proc/self/fd"))
-    with Ahead(KEY, Options(), "target") as ahead:
-        ahead.begin(root, b"file")
+    with Ahead(KEY) as ahead:
+        ahead.begin(root, b"file", "target", Options())
     assert len(os.listdir("/proc/self/fd")) == before
-    with pytest.raises(KeyboardInterrupt), Ahead(KEY, Options(), "target") as ahead:
-        ahead.begin(root, b"file")
+    with pytest.raises(KeyboardInterrupt), Ahead(KEY) as ahead:
+        ahead.begin(root, b"file", "target", Options())
         raise KeyboardInterrupt
     assert len(os.listdir("/proc/self/fd")) == before
 

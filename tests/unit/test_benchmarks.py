@@ -393,7 +393,7 @@ def test_a_small_index(tmp_path: Path) -> None:
 def test_look_ups_that_find_something_else_are_no_measurement() -> None:
     table = index.make_table(random_bytes(1, 16 * 100))
     other = index.make_table(random_bytes(2, 16 * 100))
-    basis = index.BasisIndex(table)
+    basis = index.ChunkIndex(table)
     basis.insert(0, 100)
     with pytest.raises(BenchmarkError, match="a defect"):
         index.match_all(other, basis, index.IN_ORDER)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from parasync.chunking import ChunkingPool, InlineChunker
-from parasync.config import MATCHING_WEAK_STRONG, Options
+from parasync.config import MATCHING_WEAK_STRONG
 from parasync.errors import ProtocolError
 from parasync.kernels import ChunkTable, Segment, fingerprint_key
 from parasync.model import Entry, Kind, Need
+from parasync.options import Options
 from parasync.pipeline import Scope
 from parasync.reconstruction import Outcome
 from parasync.session.ahead import Ahead
@@ -35,11 +36,13 @@ def root(tmp_path: Path) -> Iterator[Root]:
 
 
 class Nobody:
+    keeps_behind = False
+
     def grown(self, file: IncomingFile) -> None:
         pass
 
-    def merged(self, file: IncomingFile, segment: Segment) -> None:
-        pass
+    def merged(self, file: IncomingFile, segment: Segment) -> Callable[[], None]:
+        return lambda: None
 
 
 def opened(root: Root, weak_strong: bool = False) -> IncomingFile:
@@ -48,9 +51,7 @@ def opened(root: Root, weak_strong: bool = False) -> IncomingFile:
     file = IncomingFile(0, Entry(b"file", Kind.FILE, len(TARGET), 0, 0o644), b"file", Need.DELTA, options)
     with Scope("test", str) as scope:
         pool = ChunkingPool(scope, KEY, 1, name="basis")
-        file.open_delta(
-            root, KEY, InlineChunker(KEY, options.chunking), pool, Ahead(KEY_BYTES, options, "basis"), Nobody()
-        )
+        file.open_delta(root, KEY, InlineChunker(KEY, options.chunking), pool, Ahead(KEY_BYTES), Nobody())
         pool.close()
     return file
 

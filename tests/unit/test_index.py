@@ -7,10 +7,10 @@ import threading
 import pytest
 from native_tables import AVERAGE, copies, fingerprint, table_of, wire
 
-from parasync._native import BasisIndex, ChunkMatcher, ChunkTable
+from parasync._native import ChunkIndex, ChunkMatcher, ChunkTable
 
 
-def found(index: BasisIndex, target: ChunkTable) -> int:
+def found(index: ChunkIndex, target: ChunkTable) -> int:
     """How many of the target's chunks the index has."""
     matcher = ChunkMatcher(target, index, 1 << 20)
     matcher.match(0, len(target))
@@ -19,7 +19,7 @@ def found(index: BasisIndex, target: ChunkTable) -> int:
 
 def test_equal_chunks_count_once() -> None:
     rows = [(1024, fingerprint(i % 10)) for i in range(1000)]
-    index = BasisIndex(table_of(rows))
+    index = ChunkIndex(table_of(rows))
     index.insert(0, 500)
     index.insert(0, 500)
     index.insert(500, 500)
@@ -28,7 +28,7 @@ def test_equal_chunks_count_once() -> None:
 
 def test_length_and_fingerprint_both_count() -> None:
     rows = [(1024, fingerprint(1)), (1025, fingerprint(1)), (1024, fingerprint(2))]
-    index = BasisIndex(table_of(rows))
+    index = ChunkIndex(table_of(rows))
     index.insert(0, 3)
     assert len(index) == 3
     assert found(index, table_of([(1026, fingerprint(1)), (1025, fingerprint(2))])) == 0
@@ -37,7 +37,7 @@ def test_length_and_fingerprint_both_count() -> None:
 def test_half_a_fingerprint_is_no_match() -> None:
     """The index's hash is far narrower than a fingerprint: the comparison must be whole."""
     rows = [(1024, i.to_bytes(8, "little") + i.to_bytes(8, "little")) for i in range(200)]
-    index = BasisIndex(table_of(rows))
+    index = ChunkIndex(table_of(rows))
     index.insert(0, len(rows))
     for a, b in ((5, 6), (6, 5), (0, 5), (5, 0)):
         other = a.to_bytes(8, "little") + b.to_bytes(8, "little")
@@ -49,7 +49,7 @@ def test_finds_all_and_stays_small_as_it_grows(count: int) -> None:
     """All chunks are minimal, so there are twice as many as the index expected."""
     basis = table_of([(1024, fingerprint(i)) for i in range(count)])
     target = table_of([(1024, fingerprint(i)) for i in range(count + 50)])
-    index = BasisIndex(basis)
+    index = ChunkIndex(basis)
     for first in range(0, count, 777):
         index.insert(first, min(777, count - first))
         assert len(index) == min(first + 777, count)
@@ -61,7 +61,7 @@ def test_finds_all_and_stays_small_as_it_grows(count: int) -> None:
 def test_many_chunks_of_one_fingerprint() -> None:
     """Zero runs of different lengths share the fingerprint 0."""
     rows = [(1024 + i, bytes(16)) for i in range(2000)]
-    index = BasisIndex(table_of(rows))
+    index = ChunkIndex(table_of(rows))
     index.insert(0, len(rows))
     assert len(index) == 2000
     assert found(index, table_of(rows)) == 2000
@@ -69,14 +69,14 @@ def test_many_chunks_of_one_fingerprint() -> None:
 
 @pytest.mark.parametrize(("first", "count"), [(0, 4), (3, 1), (4, 0), ((1 << 64) - 1, 2), (1, (1 << 64) - 1)])
 def test_refuses_chunks_that_are_not_there(first: int, count: int) -> None:
-    index = BasisIndex(table_of([(1024, fingerprint(i)) for i in range(3)]))
+    index = ChunkIndex(table_of([(1024, fingerprint(i)) for i in range(3)]))
     with pytest.raises(IndexError):
         index.insert(first, count)
     assert len(index) == 0
 
 
 def test_an_index_for_an_empty_file() -> None:
-    index = BasisIndex(ChunkTable(AVERAGE, 0))
+    index = ChunkIndex(ChunkTable(AVERAGE, 0))
     index.insert(0, 0)
     assert len(index) == 0
     assert found(index, table_of([(1024, bytes(16))])) == 0
@@ -84,7 +84,7 @@ def test_an_index_for_an_empty_file() -> None:
 
 def test_the_index_keeps_its_table_and_the_matcher_both() -> None:
     rows = [(1024, fingerprint(i)) for i in range(3000)]
-    index = BasisIndex(table_of(rows))
+    index = ChunkIndex(table_of(rows))
     index.insert(0, 3000)
     matcher = ChunkMatcher(table_of(rows), index, 1 << 30)
     del index
@@ -95,7 +95,7 @@ def test_the_index_keeps_its_table_and_the_matcher_both() -> None:
 def test_inserting_while_matching() -> None:
     rows = [(1024, fingerprint(i)) for i in range(30000)]
     basis = ChunkTable(AVERAGE, 1024 * len(rows))
-    index = BasisIndex(basis)
+    index = ChunkIndex(basis)
     # Backwards, so that no chunk follows the hit before it and each goes through the index.
     target = table_of(rows[::-1])
 
@@ -119,7 +119,7 @@ def test_inserting_while_matching() -> None:
 
 def test_many_are_missed_among_many() -> None:
     """Some of their buckets are full, so that the search goes on in the next one."""
-    index = BasisIndex(table_of([(1024, fingerprint(i)) for i in range(20_000)]))
+    index = ChunkIndex(table_of([(1024, fingerprint(i)) for i in range(20_000)]))
     index.insert(0, 20_000)
     mixed = random.Random(8).sample(range(40_000), 20_000)
     target = table_of([(1024, fingerprint(i)) for i in mixed])

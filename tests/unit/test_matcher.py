@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_tables import AVERAGE, Row, copies, extents, fingerprint, table_of, wire
 
-from parasync._native import BasisIndex, ChunkMatcher, ChunkTable
+from parasync._native import ChunkIndex, ChunkMatcher, ChunkTable
 
 LIMIT = 1 << 20
 
@@ -64,7 +64,7 @@ def test_copies_and_wants_partition_the_target(old: list[int], new: list[int], l
     """Against a slow model, with basis and target growing in any interleaving."""
     old_plan, new_plan = Plan(rows(old)), Plan(rows(new))
     basis, target = ChunkTable(AVERAGE, old_plan.starts[-1]), table_of(new_plan.rows)
-    index = BasisIndex(basis)
+    index = ChunkIndex(basis)
     matcher = ChunkMatcher(target, index, limit)
     indexed = given_to_match = 0
     covered: list[int] = []
@@ -94,10 +94,84 @@ def test_copies_and_wants_partition_the_target(old: list[int], new: list[int], l
 
 
 @settings(deadline=None)
+@given(contents, contents, st.sampled_from([1, 2000, 5000, LIMIT]), st.data())
+def test_new_chunks_of_the_basis_are_sought_among_the_misses(
+    old: list[int], new: list[int], limit: int, data: st.DataObject
+) -> None:
+    """As above; of equal misses one may be left until the basis is complete, and only such."""
+    old_plan, new_plan = Plan(rows(old)), Plan(rows(new))
+    basis, target = ChunkTable(AVERAGE, old_plan.starts[-1]), table_of(new_plan.rows)
+    index = ChunkIndex(basis)
+    matcher = ChunkMatcher(target, index, limit, growing=True)
+    indexed = given_to_match = 0
+    covered: list[int] = []
+    while indexed < len(old) or given_to_match < len(new):
+        if indexed == len(old) or (given_to_match < len(new) and data.draw(st.booleans())):
+            count = data.draw(st.integers(1, len(new) - given_to_match))
+            batch = matcher.match(given_to_match, count)
+            given_to_match += count
+        else:
+            count = data.draw(st.integers(1, len(old) - indexed))
+            basis.extend(wire(AVERAGE, old_plan.rows[indexed : indexed + count]))
+            index.insert(indexed, count)
+            batch = matcher.grow(indexed, count)
+            indexed += count
+        now = check_copies(batch, new_plan, old_plan, limit)
+        assert not set(now) & set(covered)
+        covered += now
+        missing = set(range(given_to_match)) - set(covered)
+        assert matcher.missing == len(missing)
+        found = {new[i] for i in covered}
+        assert all(new[i] in found for i in missing if new[i] in old[:indexed]), "none of these was found"
+    covered += check_copies(matcher.rematch(), new_plan, old_plan, limit)
+    wanted = check_wants(matcher.take_wants(), new_plan)
+    assert sorted(covered + wanted) == list(range(len(new)))
+    assert {new[i] for i in wanted} == set(new) - set(old)
+    assert matcher.grow(0, len(old)) == b""
+
+
+def test_a_basis_behind_the_target_is_found_whole() -> None:
+    """All of the target is known before the basis is; runs stay whole, and what moved is found, too."""
+    old, new = list(range(3000)), [*range(2000, 3000), 10_001, *range(2000), 10_002]
+    old_plan, new_plan = Plan(rows(old)), Plan(rows(new))
+    basis, target = ChunkTable(AVERAGE, old_plan.starts[-1]), table_of(new_plan.rows)
+    index = ChunkIndex(basis)
+    matcher = ChunkMatcher(target, index, 1 << 30, growing=True)
+    assert matcher.match(0, len(new)) == b""
+    found: list[tuple[int, int, int]] = []
+    for first in range(0, 3000, 600):
+        basis.extend(wire(AVERAGE, old_plan.rows[first : first + 600]))
+        index.insert(first, 600)
+        found += copies(matcher.grow(first, 600))
+    assert len(found) == 6, "one for each batch, and one more where the content changes its place"
+    assert sum(length for _, _, length in found) == basis.size
+    assert matcher.rematch() == b""
+    assert check_wants(matcher.take_wants(), new_plan) == [1000, 3001]
+
+
+def test_without_growing_nothing_is_sought_among_the_misses() -> None:
+    basis = table_of(rows([1, 2, 3]))
+    index = ChunkIndex(basis)
+    matcher = ChunkMatcher(table_of(rows([1, 2, 3])), index, LIMIT)
+    assert matcher.match(0, 3) == b""
+    index.insert(0, 3)
+    assert matcher.grow(0, 3) == b""
+    assert copies(matcher.rematch()) == [(0, 0, basis.size)]
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 4), (3, 1), ((1 << 64) - 1, 2)])
+def test_refuses_to_grow_by_chunks_that_are_not_there(first: int, count: int) -> None:
+    matcher = ChunkMatcher(table_of(rows([4])), ChunkIndex(table_of(rows([1, 2, 3]))), LIMIT, growing=True)
+    matcher.match(0, 1)
+    with pytest.raises(IndexError):
+        matcher.grow(first, count)
+
+
+@settings(deadline=None)
 @given(contents)
 def test_a_file_equal_to_its_basis_is_one_copy(new: list[int]) -> None:
     table = table_of(rows(new))
-    index = BasisIndex(table)
+    index = ChunkIndex(table)
     index.insert(0, len(new))
     # From a fresh start the first chunk is found where it first occurs, which is at 0, and all others follow it.
     matcher = ChunkMatcher(table_of(rows(new)), index, LIMIT)
@@ -106,7 +180,7 @@ def test_a_file_equal_to_its_basis_is_one_copy(new: list[int]) -> None:
 
 def test_copies_end_at_the_limit() -> None:
     table = table_of([(1024, fingerprint(i)) for i in range(100)])
-    index = BasisIndex(table)
+    index = ChunkIndex(table)
     index.insert(0, 100)
     matcher = ChunkMatcher(table, index, 10 * 1024 + 1023)
     assert copies(matcher.match(0, 100)) == [(i * 10240, i * 10240, 10240) for i in range(10)]
@@ -114,7 +188,7 @@ def test_copies_end_at_the_limit() -> None:
 
 def test_a_chunk_longer_than_the_limit_stays_whole() -> None:
     table = table_of([(1024, fingerprint(1)), (2048, fingerprint(2)), (1024, fingerprint(3))])
-    index = BasisIndex(table)
+    index = ChunkIndex(table)
     index.insert(0, 3)
     matcher = ChunkMatcher(table, index, 1500)
     assert copies(matcher.match(0, 3)) == [(0, 0, 1024), (1024, 1024, 2048), (3072, 3072, 1024)]
@@ -123,7 +197,7 @@ def test_a_chunk_longer_than_the_limit_stays_whole() -> None:
 def test_a_run_goes_on_across_batches() -> None:
     """The first chunk occurs twice in the basis; the second batch must not fall back to the earlier one."""
     basis = table_of(rows([0, 0, 1, 0, 2]))
-    index = BasisIndex(basis)
+    index = ChunkIndex(basis)
     index.insert(0, 5)
     target = table_of(rows([1, 0, 2]))
     matcher = ChunkMatcher(target, index, LIMIT)
@@ -138,7 +212,7 @@ class TestZeroRuns:
 
     def match(self, basis_rows: list[Row], target_rows: list[Row]) -> list[tuple[int, int, int]]:
         basis, target = table_of(basis_rows), table_of(target_rows)
-        index = BasisIndex(basis)
+        index = ChunkIndex(basis)
         index.insert(0, len(basis))
         matcher = ChunkMatcher(target, index, LIMIT)
         batch = b"".join(matcher.match(i, min(500, len(target) - i)) for i in range(0, len(target), 500))
@@ -188,7 +262,7 @@ def test_chunks_that_the_table_has_but_the_index_not_yet_may_follow() -> None:
     """A run is not broken only because the index lags behind its table."""
     contents = list(range(20))
     basis = table_of(rows(contents))
-    index = BasisIndex(basis)
+    index = ChunkIndex(basis)
     index.insert(0, 1)
     matcher = ChunkMatcher(table_of(rows(contents)), index, LIMIT)
     assert copies(matcher.match(0, 20)) == [(0, 0, basis.size)]
@@ -209,7 +283,7 @@ def test_long_stretches_of_hits_and_misses() -> None:
         else:
             new += range(10_000 + len(new), 10_000 + len(new) + length)
     old_plan, new_plan = Plan(rows(old)), Plan(rows(new))
-    index = BasisIndex(table_of(old_plan.rows))
+    index = ChunkIndex(table_of(old_plan.rows))
     index.insert(0, len(old))
     matcher = ChunkMatcher(table_of(new_plan.rows), index, LIMIT)
     covered = check_copies(matcher.match(0, len(new)), new_plan, old_plan, LIMIT)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from parasync.api import sync
-from parasync.config import MATCHING_WEAK_STRONG, Options
+from parasync.config import MATCHING_WEAK_STRONG
 from parasync.kernels import Segment
 from parasync.model import Entry, Kind, Need
+from parasync.options import Options
 from parasync.server import Module
 from parasync.session import reuse
 from parasync.session.ahead import Ahead
@@ -30,9 +31,9 @@ def a_slow_basis(monkeypatch: pytest.MonkeyPatch) -> None:
     """The target's chunks come first; nothing of the basis is chunked before it is needed."""
     merged = reuse.Reuse.merged
 
-    def later(self: reuse.Reuse, file: IncomingFile, segment: Segment) -> None:
-        time.sleep(0.01)
-        merged(self, file, segment)
+    def later(self: reuse.Reuse, file: IncomingFile, segment: Segment) -> Callable[[], None]:
+        time.sleep(0.03)
+        return merged(self, file, segment)
 
     monkeypatch.setattr(reuse.Reuse, "merged", later)
     monkeypatch.setattr(Ahead, "begin", lambda *_: None)
@@ -70,7 +71,7 @@ def test_a_slow_target_is_left_to_workers(
     monkeypatch.setattr(reuse, "JUDGED_SECONDS", 0.0)
     tracer = synced(pair, tmp_path, Options(threads=1))
     by_chunkers = [span for span in tracer.peer_spans if span.name == "copy" and span.thread.startswith("basis")]
-    assert len(by_chunkers) <= 1
+    assert len(by_chunkers) <= 4, "only those that had begun before it was known"
     assert "copy" in copiers(tracer)
 
 
@@ -104,11 +105,11 @@ def test_a_basis_that_is_cut_meanwhile_costs_nothing_but_literals(
     merged = reuse.Reuse.merged
     seen: list[Segment] = []
 
-    def cutting(self: reuse.Reuse, file: IncomingFile, segment: Segment) -> None:
+    def cutting(self: reuse.Reuse, file: IncomingFile, segment: Segment) -> Callable[[], None]:
         seen.append(segment)
         if len(seen) == 3:
             os.truncate(tmp_path / "m/file", 1_000_000)
-        merged(self, file, segment)
+        return merged(self, file, segment)
 
     monkeypatch.setattr(reuse.Reuse, "merged", cutting)
     report = sync(*pair, Options(ignore_times=True))

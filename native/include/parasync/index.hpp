@@ -1,4 +1,4 @@
-// From (length, fingerprint) to the number of a basis chunk that has both.
+// From (length, fingerprint) to the number of a chunk that has both.
 #pragma once
 
 #include <cstddef>
@@ -16,21 +16,24 @@ namespace parasync {
 // look-up costs one miss, and one more where it finds something. With each number goes a 32-bit hash, which gives the
 // bucket (growing never touches the table) and spares the table nearly all wrong candidates.
 // Any number of threads may call any function: a batch holds the lock.
-class BasisIndex {
+class ChunkIndex {
 public:
     static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
-    // The table must outlive the index.
-    explicit BasisIndex(const ChunkTable& table);
+    // Room is made for all chunks of the table's file, or for so many. The table must outlive the index.
+    explicit ChunkIndex(const ChunkTable& table);
+    ChunkIndex(const ChunkTable& table, std::uint64_t expected);
 
     const ChunkTable& table() const { return table_; }
 
     // Makes these chunks of the table known; of equal ones the first inserted stays. Throws std::out_of_range if the
     // table does not have them all, std::bad_alloc.
     void insert(std::uint64_t first, std::uint64_t count);
+    // The same for chunks that the table is known to have.
+    void insert(std::span<const std::uint32_t> numbers);
 
-    // For each of the target's chunks `numbers`, the number of an equal basis chunk or kNone, to `found`.
-    void find(const ChunkTable& target, std::span<const std::uint32_t> numbers, std::span<std::uint32_t> found) const;
+    // For each of the chunks `numbers` of another table, the number of an equal chunk here or kNone, to `found`.
+    void find(const ChunkTable& sought, std::span<const std::uint32_t> numbers, std::span<std::uint32_t> found) const;
 
     // Different chunks inserted.
     std::uint64_t size() const;
@@ -66,8 +69,8 @@ private:
     };
     Found seek(std::uint32_t hash, std::uint32_t length, Fingerprint fingerprint) const;
     std::uint32_t first_candidate(std::uint32_t hash) const;
-    void insert_group(std::uint64_t first, std::size_t count);
-    void find_group(const ChunkTable& target, std::span<const std::uint32_t> numbers, std::uint32_t* found) const;
+    void insert_group(std::span<const std::uint32_t> numbers);
+    void find_group(const ChunkTable& sought, std::span<const std::uint32_t> numbers, std::uint32_t* found) const;
     void reserve(std::uint64_t entries);
 
     const ChunkTable& table_;

@@ -2,7 +2,3 @@
 
 One file per command; each imports what it needs when it is called.
 """
-
-from parasync.cli.main import main, main_sync
-
-__all__ = ["main", "main_sync"]

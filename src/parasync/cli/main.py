@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,11 +20,10 @@ from parasync.cli.output import OutputError, print_error, print_summary_event
 from parasync.errors import InterruptedSyncError, ParaSyncError, UsageError, interrupt_behind
 from parasync.model import Report
 
-TRACEBACK_VARIABLE = "PARASYNC_TRACEBACK"
+if TYPE_CHECKING:
+    from parasync.session.ahead import Ahead
 
-SWITCH_SECONDS = 0.0005
-"""How long a thread that is back from a system call waits for the interpreter while another one computes. With the
-default of 5 ms a local sync of 14,535 small files took 3.7 s, with this 2.5 s (two cores)."""
+TRACEBACK_VARIABLE = "PARASYNC_TRACEBACK"
 
 EPILOG = """\b
 Examples:
@@ -68,37 +68,36 @@ def group() -> None:
     """Parallel delta synchronisation of files and trees: rsync's semantics, all cores, fewer bytes."""
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """The command `parasync`; returns its exit code."""
-    return _run(group, "parasync", args)
+def main(args: Sequence[str] | None = None, ahead: Ahead | None = None) -> int:
+    """The command `parasync`; returns its exit code. A sync takes over what was begun `ahead` of it."""
+    return _run(group, "parasync", args, ahead)
 
 
-def main_sync(args: Sequence[str] | None = None) -> int:
+def main_sync(args: Sequence[str] | None = None, ahead: Ahead | None = None) -> int:
     """The command `psync`, which is `parasync sync`; returns its exit code."""
-    return _run(load_command("sync"), "psync", args)
+    return _run(load_command("sync"), "psync", args, ahead)
 
 
-def _run(command: click.Command, name: str, args: Sequence[str] | None) -> int:
+def _run(command: click.Command, name: str, args: Sequence[str] | None, ahead: Ahead | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     _prepare_streams()
-    sys.setswitchinterval(SWITCH_SECONDS)
     with _signals_raise():
         try:
-            status = _invoke(command, name, words)
+            status = _invoke(command, name, words, ahead)
             _flush()
         except BaseException as error:  # noqa: BLE001 - the one place where everything ends as a line and a code
             return _report(error)
     return status
 
 
-def _invoke(command: click.Command, name: str, words: list[str]) -> int:
+def _invoke(command: click.Command, name: str, words: list[str], ahead: Ahead | None) -> int:
     """Run `command` without click's own handling of interrupts and errors, whose exit codes are not rsync's."""
     if not words:
         with command.make_context(name, [], resilient_parsing=True) as context:
             click.echo(command.get_help(context), err=True)
         return UsageError.exit_code
     try:
-        with command.make_context(name, list(words)) as context:
+        with command.make_context(name, list(words), obj=ahead) as context:
             return command.invoke(context) or 0
     except click.exceptions.Exit as done:
         return done.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,7 +24,6 @@ from parasync.config import (
     REMOTE_SHELL,
     STALL_SECONDS,
     STREAMS_AS_NEEDED,
-    Options,
 )
 from parasync.errors import (
     BY_CODE,
@@ -35,6 +35,10 @@ from parasync.errors import (
     interrupt_behind,
 )
 from parasync.model import Event, Monitor, Report
+from parasync.options import Options
+
+if TYPE_CHECKING:
+    from parasync.session.ahead import Ahead
 
 EPILOG = """\b
 Examples:
@@ -160,7 +164,9 @@ SRC/ what is in it. A local name with a colon is given as ./a:b.
     "Owners, groups and devices, which rsync's -a keeps too, are not.",
 )
 @click.version_option(__version__, prog_name="parasync", message="%(prog)s %(version)s")
+@click.pass_obj
 def command(
+    ahead: Ahead | None,
     *,
     locations: tuple[bytes, ...],
     threads: int,
@@ -216,7 +222,7 @@ def command(
             )
             sources, destination = split_locations(locations)
             output.start(sources, destination)
-            report = _sync(sources, destination, options, monitor, trace)
+            report = _sync(sources, destination, options, monitor, trace, ahead)
     except BaseException as error:
         if as_json:
             print_summary_event(Report(status_of(error), monitor.totals, seconds=time.monotonic() - started))
@@ -228,18 +234,23 @@ def command(
 
 
 def _sync(
-    sources: Sequence[bytes], destination: bytes, options: Options, monitor: Monitor, trace: bytes | None
+    sources: Sequence[bytes],
+    destination: bytes,
+    options: Options,
+    monitor: Monitor,
+    trace: bytes | None,
+    ahead: Ahead | None,
 ) -> Report:
     from parasync.api import sync  # noqa: PLC0415
     from parasync.tracing import OFF, Tracer  # noqa: PLC0415
 
     if trace is None:
-        return sync(sources, destination, options, monitor, OFF)
+        return sync(sources, destination, options, monitor, OFF, ahead)
     tracer = Tracer()
     try:
         # Opened before the work, so that an impossible name is not found out after it.
         with open(trace, "w", encoding="utf-8") as file:
-            report = sync(sources, destination, options, monitor, tracer)
+            report = sync(sources, destination, options, monitor, tracer, ahead)
             file.write(tracer.chrome("this side", "other side"))
     except OSError as error:
         raise FileError(describe_os_error("write trace", trace, error)) from error

@@ -6,6 +6,9 @@ cores have nothing to do. Often one file is all that is to be synchronised, and
 then it is known from the command line. One thread chunks it meanwhile; when it
 turns out to be needed in the way that was assumed, the session adopts what is
 there and the job goes on with all threads. If not, it is given up.
+
+The program begins before it has even read its options, so this module imports
+little.
 """
 
 from __future__ import annotations
@@ -14,13 +17,17 @@ import os
 import threading
 from contextlib import suppress
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from parasync.chunking import ChunkingJob, ChunkingPool, ChunkSink, FailureSink, SegmentSink
-from parasync.config import INLINE_BYTES, Options, default_average
+from parasync.config import CHUNKING_DEFAULT, INLINE_BYTES, default_average
 from parasync.kernels import KEY_BYTES, ChunkTable, fingerprint_key
 from parasync.pipeline import Scope
 from parasync.tracing import OFF, Tracer
-from parasync.tree.safepath import Root
+
+if TYPE_CHECKING:
+    from parasync.options import Options
+    from parasync.tree.safepath import Root
 
 
 def new_key() -> bytes:
@@ -33,6 +40,7 @@ class EarlyFile:
 
     def __init__(self, fd: int, average: int, rule: str) -> None:
         self._identity = _identity(fd)
+        self._rule = rule
         self._held = 0
         self._complete = False
         self._error: Exception | None = None
@@ -42,9 +50,9 @@ class EarlyFile:
         self.table = ChunkTable(average, os.fstat(fd).st_size)
         self.job = ChunkingJob(fd, self.table, self._grow, self._fail, rule)
 
-    def is_that(self, fd: int, average: int) -> bool:
-        """Whether it is the content of `fd`, unchanged, in chunks of that average size."""
-        return self.table.average == average and self._identity == _identity(fd)
+    def is_that(self, fd: int, average: int, rule: str) -> bool:
+        """Whether it is the content of `fd`, unchanged, in chunks of that average size by that rule."""
+        return (self.table.average, self._rule, self._identity) == (average, rule, _identity(fd))
 
     def adopt(self, sink: ChunkSink, failed: FailureSink, merged: SegmentSink | None = None) -> None:
         """Tell these from now on, on the job's threads; what is there already they hear at once, on this one."""
@@ -75,10 +83,9 @@ class Ahead:
     If the session gets another key, what was done is of no use: `give_up`.
     """
 
-    def __init__(self, key: bytes, options: Options, name: str, tracer: Tracer = OFF) -> None:
+    def __init__(self, key: bytes, tracer: Tracer = OFF) -> None:
         self.key = key
-        self._options = options
-        self._name = name
+        self._threads = 1
         self._scope = Scope("ahead", tracer=tracer)
         self._pool: ChunkingPool | None = None
         self._file: EarlyFile | None = None
@@ -95,36 +102,56 @@ class Ahead:
             self._pool.close()
         self._scope.__exit__(kind, error, trace)
 
-    def begin(self, root: Root, path: bytes) -> None:
+    def begin(self, root: Root, path: bytes, name: str, options: Options) -> None:
         """Start on the file there, if it is one, and so large that it is worth it; only a delta needs its chunks.
 
-        What cannot be read is left to those who need it, and have somebody to tell.
+        `name` is what it is to the sync, "target" or "basis". What was begun on goes on if it is just that. What cannot
+        be read is left to those who need it, and have somebody to tell.
         """
-        options = self._options
+        self._threads = options.workers
         if options.whole_file or options.dry_run or options.weak_strong:
+            self.give_up()
             return
-        with suppress(OSError):
+        try:
             fd = root.open_read(path)
-            try:
-                size = os.fstat(fd).st_size
-                if size > INLINE_BYTES:
-                    self._file = EarlyFile(fd, options.average or default_average(size), options.chunking)
-                    self._pool = ChunkingPool(
-                        self._scope, fingerprint_key(self.key), 1, name=self._name, prefix="early "
-                    )
-                    self._pool.submit(self._file.job)
-            finally:
-                os.close(fd)
+        except OSError:
+            self.give_up()
+            return
+        try:
+            self.begin_on(fd, name, options.average, options.chunking)
+        finally:
+            os.close(fd)
 
-    def take(self, fd: int, average: int) -> EarlyFile | None:
-        """The file, if it is the content of `fd` in chunks of that average; only once. All threads go on with it."""
+    def begin_on(self, fd: int, name: str, average: int = 0, rule: str = CHUNKING_DEFAULT) -> None:
+        """Start on the open file, by the average for its size unless one is given, if it is large enough."""
+        with suppress(OSError):
+            size = os.fstat(fd).st_size
+            average = average or default_average(size)
+            if self._file is not None and self._file.is_that(fd, average, rule):
+                return
+            self.give_up()
+            if size > INLINE_BYTES:
+                self._file = EarlyFile(fd, average, rule)
+                if self._pool is None:
+                    self._pool = ChunkingPool(self._scope, fingerprint_key(self.key), 1, name=name, prefix="early ")
+                self._pool.submit(self._file.job)
+
+    def watch(self, tracer: Tracer) -> None:
+        """Record from now on what is done."""
+        self._scope.span = tracer.span
+
+    def take(self, fd: int, average: int, rule: str) -> EarlyFile | None:
+        """The file, if it is the content of `fd` in chunks of that average by that rule; only once.
+
+        All threads go on with it.
+        """
         file = self._leave()
         if file is None or self._pool is None:
             return None
-        if not file.is_that(fd, average):
+        if not file.is_that(fd, average, rule):
             file.job.stop()
             return None
-        self._pool.widen(self._options.workers)
+        self._pool.widen(self._threads)
         return file
 
     def give_up(self) -> None:

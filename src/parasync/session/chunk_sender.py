@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from parasync.chunking import ChunkingPool, InlineChunker
-from parasync.config import INLINE_BYTES, Options
+from parasync.config import INLINE_BYTES
 from parasync.kernels import ChunkTable, FingerprintKey
 from parasync.model import Monitor
+from parasync.options import Options
 from parasync.pipeline import Channel, Scope
 from parasync.session.ahead import Ahead
 from parasync.session.lanes import Lanes, Redo

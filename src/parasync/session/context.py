@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from parasync.config import Options
 from parasync.model import Monitor
+from parasync.options import Options
 from parasync.tracing import OFF, Tracer
 from parasync.tree.destination import Destination
 

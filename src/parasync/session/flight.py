@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from parasync.chunking import ChunkingPool, InlineChunker
-from parasync.config import FILES_IN_FLIGHT, Options
+from parasync.config import FILES_IN_FLIGHT
 from parasync.errors import FileError, ProtocolError, describe_os_error
 from parasync.kernels import FingerprintKey
 from parasync.model import Entry, Need
+from parasync.options import Options
 from parasync.pipeline import Scope
 from parasync.reconstruction import Outcome, Reconstruction
 from parasync.session.ahead import Ahead

@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 from parasync import __version__
-from parasync.config import CHUNKING_PAPER, FILES_IN_FLIGHT, HANDSHAKE_SECONDS, MAX_FRAME, Options
+from parasync.config import CHUNKING_PAPER, FILES_IN_FLIGHT, HANDSHAKE_SECONDS, MAX_FRAME
 from parasync.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -26,6 +26,7 @@ from parasync.errors import (
     display,
 )
 from parasync.model import Failure, Monitor
+from parasync.options import Options
 from parasync.session.ahead import Ahead, new_key
 from parasync.session.connection import Connection, PeerGone, unexpected
 from parasync.session.context import Context, Goal, Terms
@@ -215,7 +216,7 @@ def _answer_push(lanes: Lanes, hello: Hello, place: Place, context: Context, ope
     """The session; `opened` gets what is to be closed after it."""
     if place.read_only and not hello.dry_run:
         raise UsageError(f"module '{display(hello.module)}' is read-only: push to another one")
-    ahead = opened.enter_context(Ahead(hello.offered_key or new_key(), context.options, "basis", context.tracer))
+    ahead = opened.enter_context(Ahead(hello.offered_key or new_key(), context.tracer))
     destination = open_destination(hello.path, place.root, hello.single_file, hello.many, hello.dry_run)
     if destination.root is not None:
         opened.callback(destination.root.close)
@@ -234,9 +235,9 @@ def _answer_pull(lanes: Lanes, hello: Hello, place: Place, context: Context, ope
     for source in sources:
         opened.callback(source.root.close)
     single_file = not failures and is_single_file(sources)
-    ahead = opened.enter_context(Ahead(hello.key, context.options, "target", context.tracer))
+    ahead = opened.enter_context(Ahead(hello.key, context.tracer))
     if single_file:
-        ahead.begin(sources[0].root, sources[0].name)
+        ahead.begin(sources[0].root, sources[0].name, "target", context.options)
     lanes.main.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
     terms = Terms(hello.key, ZSTD in hello.features, hello.files_in_flight)
     return Sender(lanes, sources, failures, context, lambda: terms, ahead)

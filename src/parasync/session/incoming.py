@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
-from parasync.config import HOPELESS_BYTES, INLINE_BYTES, Options, default_average
+from parasync.config import BEHIND_BYTES, BEHIND_SECONDS, HOPELESS_BYTES, INLINE_BYTES, default_average
 from parasync.errors import ProtocolError, display
 from parasync.kernels import ChunkTable, FingerprintKey, Segment
 from parasync.matching import Answer, BasisSide, Matching
 from parasync.model import Entry, Need
+from parasync.options import Options
 from parasync.reconstruction import Outcome, Reconstruction
 from parasync.session.ahead import Ahead, EarlyFile
 from parasync.tree.commit import PendingFile
@@ -43,11 +45,14 @@ class Attempt(Enum):
 class Follower(Protocol):
     """Who matches files with their bases as either grows."""
 
+    keeps_behind: bool
+    """Whether bases are to be chunked behind their targets, so that what can be copied is known when it is read."""
+
     def grown(self, file: IncomingFile) -> None:
         """There are more chunks of it, of either side."""
 
-    def merged(self, file: IncomingFile, segment: Segment) -> None:
-        """There are more chunks of its basis, and the bytes of this segment of it until this returns."""
+    def merged(self, file: IncomingFile, segment: Segment) -> Callable[[], None]:
+        """There are more chunks of its basis, and the bytes of this segment of it until what is returned was called."""
 
 
 class IncomingFile:
@@ -101,7 +106,7 @@ class IncomingFile:
             OSError: either cannot be opened.
         """
         self._basis_fd = root.open_read(self.path)
-        early = ahead.take(self._basis_fd, self.average)
+        early = ahead.take(self._basis_fd, self.average, self._options.chunking)
         basis = self._prepare_matching(self._basis_fd, early)
         self._open_target(root, self._basis_fd, key)
 
@@ -113,6 +118,7 @@ class IncomingFile:
         merged = partial(follower.merged, self)
         if early is not None:
             self._basis_job = early.job
+            self._hold(early.job, follower)
             early.adopt(basis.add, failed, merged)
             follower.grown(self)
         elif 0 < basis.table.size <= INLINE_BYTES:
@@ -126,7 +132,13 @@ class IncomingFile:
         elif basis.table.size:
             rule = self._options.chunking
             self._basis_job = ChunkingJob(self._basis_fd, basis.table, basis.add, failed, rule, merged)
+            self._hold(self._basis_job, follower)
             pool.submit(self._basis_job)
+
+    def _hold(self, job: ChunkingJob, follower: Follower) -> None:
+        """Keep it behind the target."""
+        if follower.keeps_behind and not self._options.weak_strong:
+            job.hold(BEHIND_SECONDS)
 
     def _prepare_matching(self, fd: int, early: EarlyFile | None) -> BasisSide | TentativeSide:
         size = os.fstat(fd).st_size
@@ -231,6 +243,9 @@ class IncomingFile:
             raise ProtocolError(f"{added} chunks of '{display(self.path)}' where {count} were announced")
         if any(first < len(target) for first in self._early):
             raise ProtocolError(f"chunks of '{display(self.path)}' that came before")
+        if self._basis_job is not None:
+            complete = target.end == target.size
+            self._basis_job.allow(self._basis_job.table.size if complete else target.end - BEHIND_BYTES)
 
     def _finish_target(self, target: ChunkTable, fingerprint: bytes, key: FingerprintKey) -> None:
         if target.end != target.size or self._early or target.fold(key) != fingerprint:

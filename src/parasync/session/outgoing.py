@@ -7,10 +7,10 @@ import threading
 from typing import NamedTuple
 
 from parasync.chunking import ChunkingJob, ChunkingPool, ChunkSink, FailureSink, InlineChunker
-from parasync.config import Options
 from parasync.errors import ProtocolError, describe_os_error, display
 from parasync.kernels import ChunkTable
 from parasync.model import Entry, Need
+from parasync.options import Options
 from parasync.session.ahead import Ahead, EarlyFile
 from parasync.session.connection import Connection
 from parasync.tree.scan import Source
@@ -102,7 +102,9 @@ class OutgoingFile:
     def take_early(self, ahead: Ahead) -> EarlyFile | None:
         """What was begun of it ahead, if that is of use."""
         with self._lock:
-            return ahead.take(self._fd, self.table.average) if self.table is not None and self._fd >= 0 else None
+            if self.table is None or self._fd < 0:
+                return None
+            return ahead.take(self._fd, self.table.average, self._options.chunking)
 
     def mark(self) -> bool:
         """Note that the verifier has something to do here; False if that is noted already."""

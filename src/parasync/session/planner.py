@@ -5,10 +5,11 @@ from __future__ import annotations
 import stat
 from collections.abc import Sequence
 
-from parasync.config import LEAST_PATCH, MAX_SMALL_AVERAGE, SMALL_AVERAGE, SMALL_FILE, SMALL_WHOLE, Options
+from parasync.config import LEAST_PATCH, MAX_SMALL_AVERAGE, SMALL_AVERAGE, SMALL_FILE, SMALL_WHOLE
 from parasync.errors import FileError, ProtocolError, describe_os_error, display
 from parasync.kernels import FingerprintKey
 from parasync.model import Entry, Failure, Kind, Need
+from parasync.options import Options
 from parasync.session.context import Goal
 from parasync.session.ledger import Ledger, fatal_reason
 from parasync.session.small_incoming import Plan, SmallFiles, Stored

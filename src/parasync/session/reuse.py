@@ -4,8 +4,8 @@ What a segment of the basis has for the target is copied out of that segment whi
 has just chunked it: read once, and often still in a cache. That is only done as long as the target takes it at the
 speed of memory. Everything else is copied by workers.
 
-Over a long link, the index comes first: wants depend on it, and their way is long. Some copies wait for that, to be
-made while wants and the first literals travel.
+So the basis is kept a little behind the target. Over a long link, the index comes first instead: wants depend on it,
+and their way is long. Some copies wait for that, to be made while wants and the first literals travel.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from parasync.config import COPY_WORKERS, DISTANT_SECONDS, INLINE_BYTES, Options
+from parasync.config import COPY_WORKERS, DISTANT_SECONDS, INLINE_BYTES
 from parasync.errors import ProtocolError
 from parasync.kernels import Segment
+from parasync.matching import Answer
+from parasync.options import Options
 from parasync.pipeline import Channel, Scope
 from parasync.reconstruction import Outcome, Reconstruction, WriterPool
 from parasync.session.compression import prepare_unpacking
@@ -65,6 +67,7 @@ class Reuse:
         self._copies = WriterPool(scope, COPY_WORKERS, COPY_QUEUE_BYTES, "copy")
         self._pace = _Pace()
         self._distant = connection.stream.round_trip >= DISTANT_SECONDS
+        self.keeps_behind = not self._distant
         self._wanting = False
 
     def grown(self, file: IncomingFile) -> None:
@@ -73,12 +76,14 @@ class Reuse:
         if file.mark():
             self._grown.offer(file)
 
-    def merged(self, file: IncomingFile, segment: Segment) -> None:
-        """The chunks of this segment of its basis are in the index, and its bytes in memory until this returns."""
-        if self.tokens is None and self._pace.keeps_up:
-            self._advance(file, segment)
-        else:
-            self.grown(file)
+    def merged(self, file: IncomingFile, segment: Segment) -> Callable[[], None]:
+        """The chunks of this segment of its basis are in the index, and its bytes in memory until the result returns.
+
+        Looked up at once, so that whoever merges the next segment does not find what is in this one.
+        """
+        if self.tokens is not None or not self._pace.keeps_up:
+            return partial(self.grown, file)
+        return self._advance(file, segment)
 
     def run(self) -> None:
         """Advance what has grown, until `close`."""
@@ -87,7 +92,7 @@ class Reuse:
             if self.tokens is not None:
                 self.tokens.advance(file)
             else:
-                self._advance(file)
+                self._advance(file)()
 
     def copy(self, file: IncomingFile, rebuilt: Reconstruction, copies: bytes) -> None:
         """Have these packed copies carried out by a worker."""
@@ -101,12 +106,17 @@ class Reuse:
         if self.tokens is not None:
             self.tokens.close()
 
-    def _advance(self, file: IncomingFile, segment: Segment | None = None) -> None:
+    def _advance(self, file: IncomingFile, segment: Segment | None = None) -> Callable[[], None]:
+        """Look up what is new; the result is what follows from it."""
+        # Before the look-up: should the attempt be given up after that, its copies must not get into the next one.
         rebuilt = file.rebuilt
         with self._scope.span("match"):
             answer = file.match()
         if answer is None or rebuilt is None:
-            return
+            return _nothing
+        return partial(self._follow_up, file, rebuilt, answer, segment)
+
+    def _follow_up(self, file: IncomingFile, rebuilt: Reconstruction, answer: Answer, segment: Segment | None) -> None:
         if not file.wanted and not self._distant and file.hopeless():
             self._flight.try_whole(file, rebuilt)
             return
@@ -122,7 +132,7 @@ class Reuse:
             self.copy(file, rebuilt, file.held_back())
         elif self._distant and file.hold_back(copies, answer.matched, HELD_BACK_BYTES):
             return
-        if copies and segment is not None:
+        if copies and segment is not None and self._pace.keeps_up:
             here, copies = segment.partition(copies)
             self._copy_from(segment, file, rebuilt, here)
         if copies and file.entry.size <= INLINE_BYTES:
@@ -170,6 +180,10 @@ class Reuse:
         except ValueError:
             if file.stage is not Stage.CLOSED:
                 raise
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Pace:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
-from parasync.config import CONNECT_SECONDS, LANE_CONNECT_SECONDS, MAGIC, Options
+from parasync.config import CONNECT_SECONDS, LANE_CONNECT_SECONDS, MAGIC
 from parasync.errors import UsageError
 from parasync.location import Location
 from parasync.model import Monitor
+from parasync.options import Options
 from parasync.transport.stream import Stream
 from parasync.transport.tcp import Connecting, connect
 

@@ -1,0 +1,133 @@
+"""The look at the command line: which file Phase I is begun on before the options are known."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli_support import COMMAND
+from parasync.cli import early
+from parasync.config import CHUNKING_DEFAULT, INLINE_BYTES, default_average
+
+DATA = random.Random(1).randbytes(INLINE_BYTES + 1_000_000)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with `file`, `inside/file`, `small`, `link` to `file`, and `fifo`."""
+    (tmp_path / "file").write_bytes(DATA)
+    (tmp_path / "small").write_bytes(b"small")
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside/file").write_bytes(DATA[1:])
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def begun(*words: str) -> list[str]:
+    """Which of the files is being chunked."""
+    ahead = early.begin(words)
+    if ahead is None:
+        return []
+    found = []
+    with ahead:
+        for name in ("file", "inside/file"):
+            fd = os.open(name, os.O_RDONLY)
+            if ahead._file is not None and ahead._file.is_that(fd, default_average(len(DATA)), CHUNKING_DEFAULT):
+                found.append(name)
+            os.close(fd)
+    return found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("file", "host:"),
+        ("-v", "--threads", "2", "file", "parasync://host/m"),
+        ("file", "elsewhere"),
+        ("small", "file", "host:"),
+        ("--", "file", "host:"),
+    ],
+)
+def test_the_source(here: Path, words: tuple[str, ...]) -> None:
+    assert begun(*words) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("host:some/file", "file"), "file"),
+        (("host:other", "file"), "file"),
+        (("host:some/file", "inside"), "inside/file"),
+        (("parasync://host/m/file", "inside/"), "inside/file"),
+        (("host:file", "."), "file"),
+    ],
+)
+def test_the_basis(here: Path, words: tuple[str, ...], name: str) -> None:
+    assert begun(*words) == [name]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("file",),
+        ("file", "-v"),
+        ("-e", "ssh -v"),
+        ("--trace", "file", "host:", "-v"),
+        ("absent", "host:"),
+        ("inside", "host:"),
+        ("inside/", "host:"),
+        ("link", "host:"),
+        ("fifo", "host:"),
+        ("small", "host:"),
+        ("", "host:"),
+        ("file\0", "host:"),
+        ("host:file", "there:"),
+        ("host:", "inside"),
+        ("host:..", "inside"),
+        ("host:file", "fifo"),
+        ("host:file", "absent"),
+        ("wrong://host/m", "file"),
+    ],
+)
+def test_nothing_is_begun_where_there_is_no_such_file(here: Path, words: tuple[str, ...]) -> None:
+    assert begun(*words) == []
+
+
+def test_no_descriptor_takes_the_number_of_a_closed_stream(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert begun("file", "host:") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("file", "inside"),
+        ("file", "inside/file"),
+        ("-W", "file", "inside"),
+        ("--average", "2048", "file", "inside"),
+        ("--chunking", "paper", "file", "inside"),
+        ("--matching", "weak-strong", "file", "inside"),
+        ("--threads", "1", "file", "inside"),
+        ("small", "file", "inside"),
+        ("file", "small", "inside"),
+        ("file", "inside", "--fsync"),
+    ],
+)
+def test_whatever_is_begun_the_result_is_right(here: Path, words: tuple[str, ...]) -> None:
+    subprocess.run([*COMMAND, "sync", "-q", "-I", *words], check=True)
+    assert (here / "inside/file").read_bytes() == DATA
+    assert sorted(os.listdir("inside")) in (["file"], ["file", "small"])
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_stay_out_of_it(here: Path, closed: str) -> None:
+    command = " ".join(["exec", *COMMAND, "sync", "-q", "-I", "file", "inside", closed])
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+    assert (here / "inside/file").read_bytes() == DATA
