@@ -21,7 +21,7 @@ from parasync.errors import (
 )
 from parasync.model import Monitor
 from parasync.pipeline import Cancelled
-from parasync.session.handshake import Place, answer
+from parasync.session.handshake import Place, answer, preload
 from parasync.session.lobby import Lobby
 from parasync.transport.pipe import standard_stream
 from parasync.transport.stream import Stream
@@ -87,6 +87,7 @@ class Server:
                 f"refusing to listen on {display(listen[0] or '*')} without encryption: "
                 "listen on 127.0.0.1, or add --insecure on a network you trust"
             )
+        preload()
         self._threads = threads
         self._log = log or _log_to_stderr
         self._modules: dict[str, Place] = {}

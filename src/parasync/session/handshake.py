@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from parasync import __version__
 from parasync.config import CHUNKING_PAPER, FILES_IN_FLIGHT, HANDSHAKE_SECONDS, MAX_FRAME
@@ -32,8 +32,6 @@ from parasync.session.connection import Connection, PeerGone, unexpected
 from parasync.session.context import Context, Goal, Terms
 from parasync.session.lanes import Lanes
 from parasync.session.lobby import Lobby
-from parasync.session.receiver import Receiver
-from parasync.session.sender import Sender
 from parasync.tracing import OFF, Tracer
 from parasync.transport.stream import Stream
 from parasync.tree.destination import Destination, open_destination
@@ -54,6 +52,10 @@ from parasync.wire.messages import (
     Welcome,
 )
 from parasync.wire.state import ProtocolState
+
+if TYPE_CHECKING:
+    from parasync.session.receiver import Receiver
+    from parasync.session.sender import Sender
 
 
 class Link(NamedTuple):
@@ -87,6 +89,7 @@ def push(
     """
     connection = Connection(link.stream, ProtocolState("sender", client=True))
     asked = _greet(connection, hello)
+    from parasync.session.sender import Sender  # noqa: PLC0415 - the server is at work meanwhile
 
     def handshake() -> Terms:
         welcome = _receive_welcome(connection, context, asked)
@@ -109,6 +112,7 @@ def pull(
     """
     connection = Connection(link.stream, ProtocolState("receiver", client=True))
     asked = _greet(connection, hello)
+    from parasync.session.receiver import Receiver  # noqa: PLC0415 - the server is at work meanwhile
 
     def handshake() -> Goal:
         welcome = _receive_welcome(connection, context, asked)
@@ -164,6 +168,11 @@ class Place(NamedTuple):
     read_only: bool
 
 
+def preload() -> None:
+    """Load what any session needs, before a client waits for it."""
+    from parasync.session import receiver, sender  # noqa: F401, PLC0415
+
+
 def answer(
     stream: Stream, find: Callable[[Hello], Place], threads: int, monitor: Monitor, lobby: Lobby
 ) -> Finish | None:
@@ -214,6 +223,8 @@ def _options(hello: Hello, threads: int) -> Options:
 
 def _answer_push(lanes: Lanes, hello: Hello, place: Place, context: Context, opened: ExitStack) -> Receiver:
     """The session; `opened` gets what is to be closed after it."""
+    from parasync.session.receiver import Receiver  # noqa: PLC0415 - a client needs one of the two only
+
     if place.read_only and not hello.dry_run:
         raise UsageError(f"module '{display(hello.module)}' is read-only: push to another one")
     ahead = opened.enter_context(Ahead(hello.offered_key or new_key(), context.tracer))
@@ -230,6 +241,8 @@ def _answer_push(lanes: Lanes, hello: Hello, place: Place, context: Context, ope
 
 def _answer_pull(lanes: Lanes, hello: Hello, place: Place, context: Context, opened: ExitStack) -> Sender:
     """The session; `opened` gets what is to be closed after it."""
+    from parasync.session.sender import Sender  # noqa: PLC0415
+
     _check_key(hello.key)
     sources, failures = _open_sources(hello, place)
     for source in sources:
