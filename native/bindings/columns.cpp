@@ -77,8 +77,8 @@ void bind_table(nb::module_& module) {
 void bind_index(nb::module_& module) {
     nb::class_<ChunkIndex>(module, "ChunkIndex")
         .def(nb::init<const ChunkTable&>(), nb::arg("table"), nb::keep_alive<1, 2>())
-        .def("insert", nb::overload_cast<std::uint64_t, std::uint64_t>(&ChunkIndex::insert), nb::arg("first"), nb::arg("count"),
-             nb::call_guard<nb::gil_scoped_release>())
+        .def("insert", nb::overload_cast<std::uint64_t, std::uint64_t>(&ChunkIndex::insert), nb::arg("first"),
+             nb::arg("count"), nb::call_guard<nb::gil_scoped_release>())
         .def("__len__", &ChunkIndex::size, nb::call_guard<nb::gil_scoped_release>())
         .def_prop_ro("nbytes", &ChunkIndex::nbytes, nb::call_guard<nb::gil_scoped_release>());
 }

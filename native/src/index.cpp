@@ -98,11 +98,12 @@ ChunkIndex::Found ChunkIndex::seek(std::uint32_t hash, std::uint32_t length, Fin
 
 void ChunkIndex::insert(std::uint64_t first, std::uint64_t count) {
     table_.check_range(first, count);
+    const std::scoped_lock lock(mutex_);
     std::uint32_t numbers[kGroup];
     while (count > 0) {
         const std::size_t group = std::min<std::uint64_t>(count, kGroup);
         std::iota(numbers, numbers + group, static_cast<std::uint32_t>(first));
-        insert(std::span(numbers, group));
+        insert_group(std::span(numbers, group));
         first += group;
         count -= group;
     }

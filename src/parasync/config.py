@@ -15,7 +15,7 @@ MAX_AVERAGE = 1 * MIB
 DEFAULT_AVERAGE = 8 * KIB
 """The paper's average (ParaSync 4.1)."""
 MANY_CHUNKS = 1 << 22
-"""Chunks of a file above which they are made larger: 70 bytes each on the receiver, 28 on the sender."""
+"""Chunks of a file above which they are made larger: up to 80 bytes each on the receiver, 28 on the sender."""
 
 CHUNKING_DEFAULT = "default"
 """Cut at the candidate of the highest level (decision 1)."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 import pytest
@@ -54,6 +55,31 @@ def check_wants(batch: bytes, target: Plan) -> list[int]:
     return covered
 
 
+def grown_together(
+    matcher: ChunkMatcher,
+    index: ChunkIndex,
+    basis: ChunkTable,
+    old: Plan,
+    new: int,
+    data: st.DataObject,
+    grow: Callable[[int, int], bytes],
+) -> Iterator[tuple[bytes, int, int]]:
+    """Basis and target growing in any interleaving: (copies of a step, chunks indexed, chunks given to match)."""
+    indexed = given_to_match = 0
+    while indexed < len(old.rows) or given_to_match < new:
+        if indexed == len(old.rows) or (given_to_match < new and data.draw(st.booleans())):
+            count = data.draw(st.integers(1, new - given_to_match))
+            batch = matcher.match(given_to_match, count)
+            given_to_match += count
+        else:
+            count = data.draw(st.integers(1, len(old.rows) - indexed))
+            basis.extend(wire(AVERAGE, old.rows[indexed : indexed + count]))
+            index.insert(indexed, count)
+            batch = grow(indexed, count)
+            indexed += count
+        yield batch, indexed, given_to_match
+
+
 contents = st.lists(st.integers(0, 12), max_size=60)
 """Few different chunks: runs and duplicates on both sides."""
 
@@ -63,22 +89,13 @@ contents = st.lists(st.integers(0, 12), max_size=60)
 def test_copies_and_wants_partition_the_target(old: list[int], new: list[int], limit: int, data: st.DataObject) -> None:
     """Against a slow model, with basis and target growing in any interleaving."""
     old_plan, new_plan = Plan(rows(old)), Plan(rows(new))
-    basis, target = ChunkTable(AVERAGE, old_plan.starts[-1]), table_of(new_plan.rows)
+    basis = ChunkTable(AVERAGE, old_plan.starts[-1])
     index = ChunkIndex(basis)
-    matcher = ChunkMatcher(target, index, limit)
-    indexed = given_to_match = 0
+    matcher = ChunkMatcher(table_of(new_plan.rows), index, limit)
     covered: list[int] = []
-    while indexed < len(old) or given_to_match < len(new):
-        if indexed == len(old) or (given_to_match < len(new) and data.draw(st.booleans())):
-            count = data.draw(st.integers(1, len(new) - given_to_match))
-            batch = matcher.match(given_to_match, count)
-            given_to_match += count
-        else:
-            count = data.draw(st.integers(1, len(old) - indexed))
-            basis.extend(wire(AVERAGE, old_plan.rows[indexed : indexed + count]))
-            index.insert(indexed, count)
-            indexed += count
-            batch = matcher.rematch()
+    for batch, indexed, given_to_match in grown_together(
+        matcher, index, basis, old_plan, len(new), data, lambda *_: matcher.rematch()
+    ):
         now = check_copies(batch, new_plan, old_plan, limit)
         assert not set(now) & set(covered)
         covered += now
@@ -100,22 +117,11 @@ def test_new_chunks_of_the_basis_are_sought_among_the_misses(
 ) -> None:
     """As above; of equal misses one may be left until the basis is complete, and only such."""
     old_plan, new_plan = Plan(rows(old)), Plan(rows(new))
-    basis, target = ChunkTable(AVERAGE, old_plan.starts[-1]), table_of(new_plan.rows)
+    basis = ChunkTable(AVERAGE, old_plan.starts[-1])
     index = ChunkIndex(basis)
-    matcher = ChunkMatcher(target, index, limit, growing=True)
-    indexed = given_to_match = 0
+    matcher = ChunkMatcher(table_of(new_plan.rows), index, limit, growing=True)
     covered: list[int] = []
-    while indexed < len(old) or given_to_match < len(new):
-        if indexed == len(old) or (given_to_match < len(new) and data.draw(st.booleans())):
-            count = data.draw(st.integers(1, len(new) - given_to_match))
-            batch = matcher.match(given_to_match, count)
-            given_to_match += count
-        else:
-            count = data.draw(st.integers(1, len(old) - indexed))
-            basis.extend(wire(AVERAGE, old_plan.rows[indexed : indexed + count]))
-            index.insert(indexed, count)
-            batch = matcher.grow(indexed, count)
-            indexed += count
+    for batch, indexed, given_to_match in grown_together(matcher, index, basis, old_plan, len(new), data, matcher.grow):
         now = check_copies(batch, new_plan, old_plan, limit)
         assert not set(now) & set(covered)
         covered += now

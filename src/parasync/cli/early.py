@@ -25,7 +25,7 @@ def begin(words: Sequence[str]) -> Ahead | None:
         return None
     if None in (sys.stdin, sys.stdout, sys.stderr):
         return None  # it would get the number of a stream that the caller closed
-    with suppress(UsageError, OSError):
+    with suppress(UsageError, OSError, RuntimeError):  # the last: no thread to be had; the sync will say so
         source, destination = parse(os.fsencode(words[-2])), parse(os.fsencode(words[-1]))
         if not source.host:
             return _begin_on(source.path, "target")
