@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from array import array
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ BATCH = 64 * 1024
 """Chunks per call of the table's `extend` and the matcher's `match`."""
 SEED = 20260216
 IN_ORDER, SCATTERED, MISSES = "hits in the basis' order", "scattered hits", "misses"
+INDEX_ALONE = "{}, index alone"
+NONE = (1 << 32) - 1
 
 
 @click.command("index", short_help="Look-ups a second, bytes an entry.")
@@ -63,6 +66,8 @@ def measure(entries: int, count: int, rounds: int, lock: Path) -> Index:
         MISSES: make_table(random_bytes(SEED + 1, count * FINGERPRINT_BYTES)),
     }
     actions = {kind: partial(match_all, target, index, kind) for kind, target in targets.items()}
+    for kind in (SCATTERED, MISSES):
+        actions[INDEX_ALONE.format(kind)] = partial(find_all, targets[kind], index, kind)
     took = interleaved(actions, rounds, lock)
     return Index(
         format=FORMAT,
@@ -108,4 +113,15 @@ def match_all(target: ChunkTable, index: ChunkIndex, kind: str) -> float:
     expected = len(target) if kind == MISSES else 0
     if matcher.missing != expected:
         raise BenchmarkError(f"{kind}: {matcher.missing} of {len(target)} look-ups missed, not {expected}: a defect")
+    return took
+
+
+def find_all(target: ChunkTable, index: ChunkIndex, kind: str) -> float:
+    """The same without a matcher."""
+    start = time.perf_counter()
+    found = [index.find(target, first, min(BATCH, len(target) - first)) for first in range(0, len(target), BATCH)]
+    took = time.perf_counter() - start
+    missing = sum(array("I", part).count(NONE) for part in found)
+    if missing != (len(target) if kind == MISSES else 0):
+        raise BenchmarkError(f"{kind}: {missing} of {len(target)} chunks are not in the index: a defect")
     return took

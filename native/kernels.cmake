@@ -27,7 +27,7 @@ if(CMAKE_SIZEOF_VOID_P EQUAL 8 AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
     set(_options_ssse3 -mssse3 -msse4.1 -msse4.2 -mpclmul)
     set(_options_avx2 -mavx2 -mbmi -mpclmul)
     set(_options_avx2_vpclmul -mavx2 -mbmi -mpclmul -mvpclmulqdq)
-    set(_options_avx512 -mavx512f -mavx512bw -mavx512vl -mbmi -mgfni -mpclmul -mvpclmulqdq)
+    set(_options_avx512 -mavx512f -mavx512bw -mavx512cd -mavx512vl -mbmi -mgfni -mpclmul -mvpclmulqdq)
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
       # The compiler's own headers set vectors to themselves where their value does not matter, and it complains.
       list(APPEND _options_avx512 -Wno-uninitialized -Wno-maybe-uninitialized)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from native_support import KERNELS
-from parasync import kernels
+from native_support import KERNELS, using_kernel
 
 
 def pytest_configure() -> None:
@@ -31,7 +30,5 @@ def regenerate_golden(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(params=KERNELS)
 def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
     """The test runs once for each kernel."""
-    before = kernels.active_kernel()
-    kernels.select_kernel(request.param)
-    yield request.param
-    kernels.select_kernel(before)
+    with using_kernel(request.param):
+        yield request.param

@@ -7,6 +7,7 @@ import mmap
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import cycle
 
@@ -34,13 +35,22 @@ Chunks = list[tuple[int, bytes]]
 """(length, fingerprint) of each chunk of a file."""
 
 
+@contextmanager
+def using_kernel(name: str) -> Iterator[None]:
+    """That kernel for the whole process, and then the one before it again."""
+    before = active_kernel()
+    select_kernel(name)
+    try:
+        yield
+    finally:
+        select_kernel(before)
+
+
 def per_kernel(check: Callable[[], None]) -> None:
     """Run `check` with every kernel; for hypothesis, whose examples a fixture cannot repeat."""
-    before = active_kernel()
     for name in KERNELS:
-        select_kernel(name)
-        check()
-    select_kernel(before)
+        with using_kernel(name):
+            check()
 
 
 def guarded(data: bytes, *, at_start: bool) -> memoryview:

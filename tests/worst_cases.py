@@ -14,6 +14,9 @@ SPACING = 16
 COVER = 256
 """A candidate covers so many positions behind it, for its level and those below."""
 
+BLOCK = 65_536
+"""Segments are scanned in blocks of so many bytes."""
+
 SOLVABLE_LEVEL = 65
 """Above it so few hashes are left to choose from that none of them may have its survivor in the right place."""
 
@@ -30,9 +33,17 @@ def most_candidates(size: int, average: int) -> int:
     return levels * (size // run + 1)
 
 
+def most_open(size: int, average: int) -> int:
+    """Most candidates of a segment that leave a record, as docs/chunking.md derives it."""
+    levels = HIGHEST_LEVEL - threshold(average) + 1
+    winners = levels * (size // (average + SPACING * (levels - 1)) + 1) + size // (COVER + 1) + 1
+    at_block_ends = (min(average, BLOCK) // (COVER + 1) + 1) * (size // BLOCK + 1)
+    return winners + at_block_ends + levels
+
+
 def most_marks(size: int, average: int) -> int:
     """Most records that are no candidates: two per average chunk, and one for every block of 64 KiB."""
-    return 2 * size // average + size // 65_536 + 1
+    return 2 * size // average + size // BLOCK + 1
 
 
 def threshold(average: int) -> int:
@@ -78,6 +89,12 @@ def blocks(levels: Iterable[int], seed: int = 0) -> bytes:
 def rising_run(average: int) -> bytes:
     """The densest candidates that last: levels rise every 16 bytes, then the least gap lets the lowest count anew."""
     return blocks(range(threshold(average), SOLVABLE_LEVEL + 1)) + bytes(COVER + 1 - SPACING)
+
+
+@cache
+def rising_once(average: int) -> bytes:
+    """The most candidates that leave records: each of the rising levels is the best one of some window."""
+    return blocks(range(threshold(average), SOLVABLE_LEVEL + 1)) + bytes(average + 1 - SPACING)
 
 
 @cache

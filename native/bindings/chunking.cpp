@@ -30,8 +30,8 @@ nb::bytes fingerprint(const FingerprintKey& key, nb::handle data) {
 }
 
 void scan_file(OwningSegment& owner, const FingerprintKey& key, std::uint32_t average, int fd, std::uint64_t offset,
-               std::size_t length, std::string_view rule, bool weak) {
-    const ScanOptions options{cut_rule(rule), weak};
+               std::size_t length, std::string_view rule, bool weak, bool keep) {
+    const ScanOptions options{cut_rule(rule), weak, keep};
     unlocked([&] { owner.segment.scan_file(key, average, fd, offset, length, options); });
     owner.data.reset();
 }
@@ -46,7 +46,7 @@ void scan_buffer(OwningSegment& owner, const FingerprintKey& key, std::uint32_t 
 
 // Copies with bytes in the segment, and the others.
 nb::tuple partition(const OwningSegment& owner, nb::handle copies) {
-    if (!owner.segment.scanned()) throw std::invalid_argument("the segment was not scanned, or the scan failed");
+    check_kept(owner.segment);
     const Buffer buffer(copies);
     std::vector<Copy> here;
     std::vector<Copy> elsewhere;
@@ -88,7 +88,7 @@ void bind_segments(nb::module_& module) {
     nb::class_<OwningSegment>(module, "Segment")
         .def(nb::init<std::size_t>(), nb::arg("capacity"))
         .def("scan_file", &scan_file, nb::arg("key"), nb::arg("average"), nb::arg("fd"), nb::arg("offset"),
-             nb::arg("length"), nb::arg("rule") = "default", nb::arg("weak") = false)
+             nb::arg("length"), nb::arg("rule") = "default", nb::arg("weak") = false, nb::arg("keep") = false)
         .def("scan_buffer", &scan_buffer, nb::arg("key"), nb::arg("average"), nb::arg("data"), nb::arg("offset"),
              nb::arg("length"), nb::arg("rule") = "default", nb::arg("weak") = false)
         .def("partition", &partition, nb::arg("copies"))

@@ -1,6 +1,8 @@
 // Chunk tables, the basis index and the matcher: columns and batches of records.
 #include <array>
 #include <cstdint>
+#include <numeric>
+#include <vector>
 
 #include "buffers.hpp"
 #include "parasync/chunk_table.hpp"
@@ -74,11 +76,24 @@ void bind_table(nb::module_& module) {
         .def("digest", &digest);
 }
 
+// Packed u32.
+nb::bytes find(const ChunkIndex& index, const ChunkTable& sought, std::uint64_t first, std::uint64_t count) {
+    sought.check_range(first, count);
+    std::vector<std::uint32_t> found(count);
+    unlocked([&] {
+        std::vector<std::uint32_t> numbers(count);
+        std::iota(numbers.begin(), numbers.end(), static_cast<std::uint32_t>(first));
+        index.find(sought, numbers, found);
+    });
+    return record_bytes(found);
+}
+
 void bind_index(nb::module_& module) {
     nb::class_<ChunkIndex>(module, "ChunkIndex")
         .def(nb::init<const ChunkTable&>(), nb::arg("table"), nb::keep_alive<1, 2>())
         .def("insert", nb::overload_cast<std::uint64_t, std::uint64_t>(&ChunkIndex::insert), nb::arg("first"),
              nb::arg("count"), nb::call_guard<nb::gil_scoped_release>())
+        .def("find", &find, nb::arg("sought"), nb::arg("first"), nb::arg("count"))
         .def("__len__", &ChunkIndex::size, nb::call_guard<nb::gil_scoped_release>())
         .def_prop_ro("nbytes", &ChunkIndex::nbytes, nb::call_guard<nb::gil_scoped_release>());
 }

@@ -27,7 +27,7 @@ nb::tuple fill(LiteralReader& reader, nb::handle buffer, std::uint64_t limit) {
 
 std::uint64_t copy(TargetWriter& writer, int basis_fd, nb::handle copies, const OwningSegment* held) {
     const Buffer buffer(copies);
-    if (held != nullptr && !held->segment.scanned()) throw std::invalid_argument("the segment was not scanned");
+    if (held != nullptr) check_kept(held->segment);
     const HeldBytes bytes = held == nullptr ? HeldBytes{} : HeldBytes{held->segment.offset(), held->segment.bytes()};
     return unlocked([&] { return writer.copy(basis_fd, records<Copy>(buffer.bytes()), bytes); });
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <stdexcept>
 
 #include "buffers.hpp"
 #include "parasync/chunking.hpp"
@@ -16,5 +17,13 @@ struct OwningSegment {
     Segment segment;
     std::unique_ptr<Buffer> data;
 };
+
+// Throws std::invalid_argument unless the segment's bytes are in memory.
+inline void check_kept(const Segment& segment) {
+    if (!segment.scanned()) throw std::invalid_argument("the segment was not scanned, or the scan failed");
+    if (segment.bytes().size() != segment.length()) {
+        throw std::invalid_argument("the segment was scanned without keeping its bytes");
+    }
+}
 
 }  // namespace parasync::bindings

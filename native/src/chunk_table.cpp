@@ -53,45 +53,114 @@ std::uint64_t ChunkTable::end() const {
     return n == 0 ? 0 : offset(n - 1) + length(n - 1);
 }
 
+// Stores chunks behind the last one, which readers do not see before publish(): a bad batch leaves no trace.
+class ChunkTable::Appender {
+public:
+    explicit Appender(ChunkTable& table)
+        : table_(table),
+          number_(table.count_.load(std::memory_order_relaxed)),
+          offset_(table.end()),
+          place_(place_of(number_)) {}
+
+    // After the checks that ChunkTable::append() documents.
+    void add(std::uint32_t length, Fingerprint fingerprint, std::uint32_t weak) {
+        const bool last = length == table_.size_ - offset_;
+        if (length > table_.size_ - offset_ || length > table_.maximum() || length == 0 ||
+            (length < table_.minimum() && !last)) {
+            reject(length);
+        }
+        if (line_ == nullptr) line_ = &table_.writable_line(place_);
+        Line& line = *line_;
+        if (table_.has_weak_) table_.weak_page(place_)[place_.line * kPerLine + place_.within] = weak;
+        if (place_.within == 0) line.offset = offset_;
+        line.fingerprints[place_.within] = fingerprint;
+        const unsigned shift = kLengthBits * place_.within;
+        const std::uint64_t before = line.lengths & ((std::uint64_t{1} << shift) - 1);
+        __atomic_store_n(&line.lengths, before | std::uint64_t{length} << shift, __ATOMIC_RELAXED);
+        offset_ += length;
+        ++number_;
+        if (++place_.within == kPerLine) next_line();
+    }
+
+    // The same for many; whole lines are written at once.
+    void add_each(std::span<const std::uint32_t> lengths, const Fingerprint* fingerprints, const std::uint32_t* weak) {
+        std::size_t i = 0;
+        const auto add_one = [&] {
+            add(lengths[i], fingerprints[i], table_.has_weak_ ? weak[i] : 0);
+            ++i;
+        };
+        while (i != lengths.size() && place_.within != 0) add_one();
+        while (lengths.size() - i >= kPerLine && !table_.has_weak_ && fits(&lengths[i])) {
+            if (line_ == nullptr) line_ = &table_.writable_line(place_);
+            line_->offset = offset_;
+            std::uint64_t packed = 0;
+            for (unsigned k = 0; k < kPerLine; ++k, ++i) {
+                line_->fingerprints[k] = fingerprints[i];
+                packed |= std::uint64_t{lengths[i]} << (kLengthBits * k);
+                offset_ += lengths[i];
+            }
+            __atomic_store_n(&line_->lengths, packed, __ATOMIC_RELAXED);
+            number_ += kPerLine;
+            next_line();
+        }
+        while (i != lengths.size()) add_one();
+    }
+
+    void publish() { table_.count_.store(number_, std::memory_order_release); }
+
+private:
+    void next_line() {
+        place_.within = 0;
+        ++line_;
+        if (++place_.line == page_lines(place_.page)) {
+            place_ = {place_.page + 1, 0, 0};
+            line_ = nullptr;
+        }
+    }
+
+    // Whether a line's chunks are of any length but the last chunk's, and all in the file.
+    bool fits(const std::uint32_t* lengths) const {
+        std::uint64_t sum = 0;
+        bool ordinary = true;
+        for (unsigned k = 0; k < kPerLine; ++k) {
+            ordinary &= lengths[k] >= table_.minimum() && lengths[k] <= table_.maximum();
+            sum += lengths[k];
+        }
+        return ordinary && sum <= table_.size_ - offset_;
+    }
+
+    [[noreturn, gnu::noinline]] void reject(std::uint32_t length) const {
+        const std::string chunk = "chunk length " + std::to_string(length);
+        if (length == 0 || length > table_.maximum()) {
+            throw std::invalid_argument(chunk + " is not from 1 to " + std::to_string(table_.maximum()));
+        }
+        if (length > table_.size_ - offset_) {
+            throw std::invalid_argument("a chunk of " + std::to_string(length) + " bytes at " +
+                                        std::to_string(offset_) + " reaches beyond the file's " +
+                                        std::to_string(table_.size_) + " bytes");
+        }
+        throw std::invalid_argument(chunk + " is below " + std::to_string(table_.minimum()) +
+                                    " and the chunk is not the file's last");
+    }
+
+    ChunkTable& table_;
+    std::uint64_t number_;
+    std::uint64_t offset_;
+    Place place_;
+    Line* line_ = nullptr;  // if known
+};
+
 void ChunkTable::append(std::uint32_t length, Fingerprint fingerprint, std::uint32_t weak) {
-    const std::uint64_t number = count_.load(std::memory_order_relaxed);
-    store(number, end(), length, fingerprint, weak);
-    count_.store(number + 1, std::memory_order_release);
+    Appender appender(*this);
+    appender.add(length, fingerprint, weak);
+    appender.publish();
 }
 
 void ChunkTable::append_each(std::span<const std::uint32_t> lengths, const Fingerprint* fingerprints,
                              const std::uint32_t* weak) {
-    std::uint64_t number = count_.load(std::memory_order_relaxed);
-    std::uint64_t offset = end();
-    for (std::size_t i = 0; i < lengths.size(); ++i) {
-        store(number++, offset, lengths[i], fingerprints[i], has_weak_ ? weak[i] : 0);
-        offset += lengths[i];
-    }
-    count_.store(number, std::memory_order_release);
-}
-
-void ChunkTable::store(std::uint64_t number, std::uint64_t offset, std::uint32_t length, Fingerprint fingerprint,
-                       std::uint32_t weak) {
-    if (length == 0 || length > maximum()) {
-        throw std::invalid_argument("chunk length " + std::to_string(length) + " is not from 1 to " +
-                                    std::to_string(maximum()));
-    }
-    if (length > size_ - offset) {
-        throw std::invalid_argument("a chunk of " + std::to_string(length) + " bytes at " + std::to_string(offset) +
-                                    " reaches beyond the file's " + std::to_string(size_) + " bytes");
-    }
-    if (length < minimum() && offset + length != size_) {
-        throw std::invalid_argument("chunk length " + std::to_string(length) + " is below " +
-                                    std::to_string(minimum()) + " and the chunk is not the file's last");
-    }
-    const Place place = place_of(number);
-    Line& line = writable_line(place);
-    if (has_weak_) weak_page(place)[place.line * kPerLine + place.within] = weak;
-    if (place.within == 0) line.offset = offset;
-    line.fingerprints[place.within] = fingerprint;
-    const unsigned shift = kLengthBits * place.within;
-    const std::uint64_t before = line.lengths & ((std::uint64_t{1} << shift) - 1);
-    __atomic_store_n(&line.lengths, before | std::uint64_t{length} << shift, __ATOMIC_RELAXED);
+    Appender appender(*this);
+    appender.add_each(lengths, fingerprints, weak);
+    appender.publish();
 }
 
 ChunkTable::Line& ChunkTable::writable_line(Place place) {
@@ -138,15 +207,12 @@ std::uint64_t ChunkTable::extend(std::span<const std::uint8_t> data) {
     const std::uint64_t added = data.size() / encoded_bytes();
     const std::uint8_t* lengths = data.data();
     const std::uint8_t* fingerprints = lengths + added * length_bytes;
-    const std::uint64_t before = count_.load(std::memory_order_relaxed);
-    std::uint64_t offset = end();
-    // Chunks from `before` on are invisible until the count says otherwise: a bad batch leaves no trace.
+    Appender appender(*this);
     for (std::uint64_t i = 0; i < added; ++i) {
         const std::uint32_t length = load_length(lengths + i * length_bytes, length_bytes);
-        store(before + i, offset, length, {load_u64(fingerprints + i * 16), load_u64(fingerprints + i * 16 + 8)}, 0);
-        offset += length;
+        appender.add(length, {load_u64(fingerprints + i * 16), load_u64(fingerprints + i * 16 + 8)}, 0);
     }
-    count_.store(before + added, std::memory_order_release);
+    appender.publish();
     return added;
 }
 

@@ -21,7 +21,7 @@ public:
         std::size_t behind;
     };
 
-    CutFinder(const FingerprintKey& key, const Records& records, const std::uint8_t* bytes)
+    CutFinder(const FingerprintKey& key, const Records& records, const SegmentBytes& bytes)
         : key_(key), records_(records), bytes_(bytes) {}
 
     // The first record of the highest level among those from `low` to `high`; `low` never descends.
@@ -42,8 +42,8 @@ public:
         return best;
     }
 
-    // The cut at `best`, or a forced one at `high`.
-    Cut cut(const Best& best, std::uint32_t high) const {
+    // The cut at `best`, or a forced one at `high`. Throws as SegmentBytes::get().
+    Cut cut(const Best& best, std::uint32_t high) {
         if (best.level != 0) {
             return {records_.positions[best.record], false, 0, records_.fingerprints[best.record],
                     records_.weak_at(best.record)};
@@ -57,8 +57,10 @@ public:
             weak = records_.weak_at(best.behind - 1);
         }
         const std::uint32_t distance = high - nearest;
-        const Fingerprint rest = key_.fingerprint(bytes_ + nearest, distance);
-        if (!records_.weak.empty()) weak = crc32c(weak, bytes_ + nearest, distance);
+        if (distance == 0) return {high, true, 0, fingerprint, weak};
+        const std::uint8_t* const bytes = bytes_.get(nearest, distance, scratch_);
+        const Fingerprint rest = key_.fingerprint(bytes, distance);
+        if (!records_.weak.empty()) weak = crc32c(weak, bytes, distance);
         return {high, true, distance, key_.combine(fingerprint, rest, distance), weak};
     }
 
@@ -68,7 +70,8 @@ public:
 private:
     const FingerprintKey& key_;
     const Records& records_;
-    const std::uint8_t* const bytes_;
+    const SegmentBytes& bytes_;
+    std::vector<std::uint8_t> scratch_;
     std::size_t next_record_ = 0;
 };
 

@@ -34,7 +34,7 @@ struct Choice {
 constexpr std::string_view kSsse3Features[] = {"ssse3", "sse4.1", "sse4.2", "pclmul"};
 constexpr std::string_view kAvx2Features[] = {"avx2", "bmi", "sse4.2", "pclmul"};
 constexpr std::string_view kAvx2VpclmulFeatures[] = {"avx2", "bmi", "sse4.2", "pclmul", "vpclmulqdq"};
-constexpr std::string_view kAvx512Features[] = {"avx512f", "avx512bw", "avx512vl", "bmi",
+constexpr std::string_view kAvx512Features[] = {"avx512f", "avx512bw", "avx512cd", "avx512vl",  "bmi",
                                                 "gfni",    "sse4.2",   "pclmul",   "vpclmulqdq"};
 
 constexpr Choice kChoices[] = {
@@ -59,6 +59,7 @@ std::vector<std::string_view> detect_features() {
     PARASYNC_DETECT("bmi");
     PARASYNC_DETECT("avx512f");
     PARASYNC_DETECT("avx512bw");
+    PARASYNC_DETECT("avx512cd");
     PARASYNC_DETECT("avx512vl");
     PARASYNC_DETECT("gfni");
     PARASYNC_DETECT("vpclmulqdq");

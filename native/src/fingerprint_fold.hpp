@@ -69,6 +69,7 @@ private:
 //   broadcast(constants), lanes(constants)   one FoldConstants for all lanes, or one for each
 //   fold(x, constants, add)               every lane's two halves times their constants, plus `add`
 //   sum(vectors of polynomial 0, vectors of polynomial 1)   all lanes added up, as a Pair
+//   prefetch(data)                        if it is to ask memory for what lies behind, while products are computed
 template <class Instructions>
 class Folding : public Residues<Instructions> {
 public:
@@ -89,6 +90,7 @@ public:
 #pragma GCC unroll 4
             for (int i = 0; i < kVectors; ++i) {
                 const Vector add = Isa::load(block + i * Isa::kBytes);
+                if constexpr (requires { Isa::prefetch(block); }) Isa::prefetch(block + i * Isa::kBytes);
                 first[i] = Isa::fold(first[i], forward_[0], add);
                 second[i] = Isa::fold(second[i], forward_[1], add);
             }

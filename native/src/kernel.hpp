@@ -21,8 +21,8 @@ static_assert(std::endian::native == std::endian::little, "bytes are loaded as l
 // Bytes before `data` that survivors() may read.
 inline constexpr std::size_t kFilterReach = 128;
 
-// No two thinned survivors are closer than 16 positions; the kernels may write one place beyond the last.
-constexpr std::size_t max_survivors(std::size_t size) { return size / 16 + 2; }
+// No two thinned survivors are closer than 16 positions; the kernels may write eight places beyond the last.
+constexpr std::size_t max_survivors(std::size_t size) { return size / 16 + 1 + 8; }
 
 // A node of a BLAKE3 tree: a leaf of `size` bytes, or a parent (64 bytes: its children's values). `data` may be read up
 // to the end of its last block of 64, and of one block if there are none; what lies behind `size` is zero.

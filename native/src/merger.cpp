@@ -122,7 +122,9 @@ void Merger::append_proposed(const Segment& segment) {
     const std::size_t count = followed_end_ - followed_;
     table_.append_each(std::span(proposal.lengths).subspan(followed_, count), &proposal.fingerprints[followed_],
                        proposal.weak.data() + (options_.weak ? followed_ : 0));
-    for (const Cut& cut : std::span(proposal.cuts).subspan(followed_, count)) this->count(cut);
+    if (proposal.any_forced) {
+        for (const Cut& cut : std::span(proposal.cuts).subspan(followed_, count)) this->count(cut);
+    }
     last_ = proposal.cuts[followed_end_ - 1];
     start_ = segment.offset() + last_.position;
 }

@@ -52,14 +52,14 @@ CandidateScanner::CandidateScanner() : scratch_(std::make_unique_for_overwrite<S
 void CandidateScanner::begin(const std::uint8_t* data, unsigned threshold) {
     threshold_ = threshold;
     scanned_ = 0;
-    latest_.fill(-1 - static_cast<std::int64_t>(kCandidateDistance));
+    latest_.begin(threshold, -1 - static_cast<std::int32_t>(kCandidateDistance));
     scan(data - kCandidateDistance, kCandidateDistance);
 }
 
 std::size_t CandidateScanner::scan(const std::uint8_t* data, std::size_t size) {
     const std::size_t survivors = current_kernel().survivors(data, size, scratch_->positions.data());
     const std::size_t count = thin(verify(data, survivors));
-    scanned_ += static_cast<std::int64_t>(size);
+    scanned_ += static_cast<std::int32_t>(size);
     return count;
 }
 
@@ -82,9 +82,9 @@ std::size_t CandidateScanner::thin(std::size_t count) {
     std::size_t kept = 0;
     for (std::size_t i = 0; i < count; ++i) {
         const unsigned level = levels[i];
-        const std::int64_t position = scanned_ + positions[i];
-        const bool covered = position - latest_[level] <= static_cast<std::int64_t>(kCandidateDistance);
-        for (unsigned lower = threshold_; lower <= level; ++lower) latest_[lower] = position;
+        const std::int32_t position = scanned_ + static_cast<std::int32_t>(positions[i]);
+        const bool covered = position - latest_.at(level) <= static_cast<std::int32_t>(kCandidateDistance);
+        latest_.note(level, position);
         positions[kept] = positions[i];
         levels[kept] = static_cast<std::uint8_t>(level);
         kept += !covered;

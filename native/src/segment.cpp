@@ -33,7 +33,16 @@ void Proposal::clear() {
     fingerprints.clear();
     lengths.clear();
     weak.clear();
+    any_forced = false;
     next_record = 0;
+}
+
+const std::uint8_t* SegmentBytes::get(std::uint32_t position, std::size_t size,
+                                      std::vector<std::uint8_t>& scratch) const {
+    if (data_ != nullptr) return data_ + position;
+    scratch.resize(size);
+    read_at(fd_, scratch, offset_ + position);
+    return scratch.data();
 }
 
 Segment::Segment(std::size_t capacity)
@@ -47,15 +56,27 @@ void Segment::scan_file(const FingerprintKey& key, std::uint32_t average, int fd
                         std::size_t length, ScanOptions options) {
     begin(average, offset, length, options);
     const std::size_t context = std::min<std::uint64_t>(offset, kContext);
-    std::uint8_t* const bytes = memory_.data() + kContext;
+    std::uint8_t* bytes = memory_.data() + kContext;
     std::memset(memory_.data(), 0, kContext - context);
     for (std::size_t done = 0; done < length; done += kReadBytes) {
         const std::size_t size = std::min(kReadBytes, length - done);
-        const std::size_t before = done == 0 ? context : 0;
-        read_at(fd, {bytes + done - before, before + size}, offset + done - before);
-        scan_piece(key, bytes + done, done, size);
+        if (done == 0) {
+            read_at(fd, {bytes - context, context + size}, offset - context);
+        } else if (options.keep) {
+            bytes += kReadBytes;
+            read_at(fd, {bytes, size}, offset + done);
+        } else {
+            std::memcpy(bytes - kContext, bytes + kReadBytes - kContext, kContext);
+            read_at(fd, {bytes, size}, offset + done);
+        }
+        scan_piece(key, bytes, done, size);
     }
-    finish(key, bytes);
+    if (options.keep) {
+        keep({memory_.data() + kContext, length});
+    } else {
+        bytes_ = SegmentBytes(fd, offset);
+    }
+    finish(key);
 }
 
 void Segment::scan_buffer(const FingerprintKey& key, std::uint32_t average, std::span<const std::uint8_t> data,
@@ -71,7 +92,8 @@ void Segment::scan_buffer(const FingerprintKey& key, std::uint32_t average, std:
         scan_piece(key, memory_.data() + kContext, 0, done);
     }
     scan_piece(key, data.data() + offset + done, done, length - done);
-    finish(key, data.data() + offset);
+    keep({data.data() + offset, length});
+    finish(key);
 }
 
 std::size_t Segment::record_bytes() const {
@@ -95,12 +117,17 @@ void Segment::begin(std::uint32_t average, std::uint64_t offset, std::size_t len
     offset_ = offset;
     length_ = length;
     candidates_ = 0;
+    kept_ = {};
     records_.clear();
     proposal_.clear();
 }
 
-void Segment::finish(const FingerprintKey& key, const std::uint8_t* bytes) {
-    bytes_ = bytes;
+void Segment::keep(std::span<const std::uint8_t> bytes) {
+    bytes_ = SegmentBytes(bytes.data());
+    kept_ = bytes;
+}
+
+void Segment::finish(const FingerprintKey& key) {
     propose(key);
     key_ = key;
 }
@@ -121,6 +148,7 @@ void Segment::propose(const FingerprintKey& key) {
         const std::uint64_t high = start + maximum;
         proposal_.cuts.push_back(finder.cut(finder.best(start + minimum, high), static_cast<std::uint32_t>(high)));
         start = proposal_.cuts.back().position;
+        proposal_.any_forced |= proposal_.cuts.back().forced;
     }
     proposal_.next_record = finder.next_record();
     chunks_between(key, proposal_.start, proposal_.cuts, proposal_.fingerprints, proposal_.lengths);
@@ -128,7 +156,10 @@ void Segment::propose(const FingerprintKey& key) {
 }
 
 void Segment::scan_piece(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size) {
-    if (done == 0 && size != 0) scanner_.begin(data, threshold_level(average_));
+    if (done == 0 && size != 0) {
+        scanner_.begin(data, threshold_level(average_));
+        contest_.begin(average_);
+    }
     for (std::size_t block = 0; block < size; block += CandidateScanner::kMaxBlock) {
         scan_block(key, data + block, done + block, std::min(CandidateScanner::kMaxBlock, size - block));
     }
@@ -137,26 +168,8 @@ void Segment::scan_piece(const FingerprintKey& key, const std::uint8_t* data, st
 // Finds the candidates of one block, and fingerprints it while it is in the cache.
 void Segment::scan_block(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size) {
     const std::size_t found = scanner_.scan(data, size);
-    const std::uint32_t spacing = average_ / 2;
-    const unsigned least = static_cast<unsigned>(std::bit_width(average_)) - 1;
-    const bool first = options_.rule == CutRule::kFirst;
-    std::uint32_t last = 0;
-    block_ends_.clear();
-    const auto record = [&](std::uint32_t position, std::uint8_t level) {
-        block_ends_.push_back(position);
-        records_.positions.push_back(static_cast<std::uint32_t>(done) + position);
-        records_.levels.push_back(level);
-        last = position;
-    };
-    for (std::size_t i = 0; i < found; ++i) {
-        const std::uint32_t position = scanner_.positions()[i];
-        while (position - last > spacing) record(last + spacing, 0);
-        const std::uint8_t level = scanner_.levels()[i];
-        record(position, first ? level >= least : level);
-    }
-    while (size - last > spacing) record(last + spacing, 0);
-    if (last != size) record(static_cast<std::uint32_t>(size), 0);
-
+    candidates_ += found;
+    record_block(done, size, found);
     std::vector<Fingerprint>& fingerprints = records_.fingerprints;
     const Fingerprint start = fingerprints.empty() ? Fingerprint{} : fingerprints.back();
     const std::size_t before = fingerprints.size();
@@ -164,7 +177,43 @@ void Segment::scan_block(const FingerprintKey& key, const std::uint8_t* data, st
     current_kernel().accumulate(key.tables(), start, data, block_ends_.data(), block_ends_.size(),
                                 fingerprints.data() + before);
     if (options_.weak) check_weak(data);
-    candidates_ += found;
+}
+
+// The block's records, without their fingerprints: of the candidates found, those that may become cuts, and marks.
+void Segment::record_block(std::size_t done, std::size_t size, std::size_t found) {
+    const std::uint32_t spacing = average_ / 2;
+    const std::uint8_t least = static_cast<std::uint8_t>(std::bit_width(average_) - 1);
+    const bool first = options_.rule == CutRule::kFirst;
+    const std::uint32_t* const positions = scanner_.positions();
+    const std::uint8_t* const levels = scanner_.levels();
+    const std::uint32_t base = static_cast<std::uint32_t>(done);
+    const std::uint8_t* const open = first ? nullptr : contest_.judge(base, positions, levels, found);
+
+    const std::size_t before = records_.positions.size();
+    const std::size_t most = found + size / spacing + 1;
+    block_ends_.resize(most);
+    records_.levels.resize(before + most);
+    std::uint32_t* const ends = block_ends_.data();
+    std::uint8_t* const ranks = records_.levels.data() + before;
+    std::size_t count = 0;
+    std::uint32_t last = 0;
+    const auto mark_up_to = [&](std::uint32_t position) {
+        for (; position - last > spacing; last = ends[count++] = last + spacing) ranks[count] = 0;
+    };
+    for (std::size_t i = 0; i < found; ++i) {
+        mark_up_to(positions[i]);
+        last = ends[count] = positions[i];
+        ranks[count] = first ? levels[i] >= least : levels[i];
+        count += first || open[i];  // no branch: it would be unpredictable
+    }
+    mark_up_to(static_cast<std::uint32_t>(size));
+    if (count == 0 || ends[count - 1] != size) {
+        ends[count] = static_cast<std::uint32_t>(size);
+        ranks[count++] = 0;
+    }
+    block_ends_.resize(count);
+    records_.levels.resize(before + count);
+    for (std::size_t i = 0; i < count; ++i) records_.positions.push_back(base + ends[i]);
 }
 
 // The weak checksums of one block's records.

@@ -112,11 +112,13 @@ class Segment:
         length: int,
         rule: str = "default",
         weak: bool = False,
+        keep: bool = False,
     ) -> None:
-        """Read [offset - CONTEXT, offset + length) with pread and scan it, interleaved in blocks that stay in L2.
+        """Read [offset - CONTEXT, offset + length) with pread and scan it, interleaved in pieces that stay in L2.
 
         `rule` says where cuts are, "default" (the candidate of the highest level) or "paper" (the first of level
-        log2(average) or more); with `weak`, chunks get weak checksums.
+        log2(average) or more); with `weak`, chunks get weak checksums. Unless the bytes are to be kept, each piece is
+        read over the one before, and some are read from `fd` again until the segment has been merged.
 
         OSError from the read; EOFError if the file ends early; ValueError for a bad average or rule, or if length
         exceeds the capacity. After an error the segment cannot be merged.
@@ -140,7 +142,7 @@ class Segment:
     def partition(self, copies: Buffer) -> tuple[bytes, bytes]:
         """These packed copies in two lists: those with bytes of the scanned extent, and the others.
 
-        ValueError if nothing was scanned.
+        ValueError if nothing was scanned, or its bytes were not kept.
         """
 
     @property
@@ -176,6 +178,12 @@ class ChunkIndex:
         """Make these chunks of the table known; of equal ones the first inserted stays.
 
         IndexError if the table does not have them all.
+        """
+
+    def find(self, sought: ChunkTable, first: int, count: int) -> bytes:
+        """For each of these chunks of another table the number of an equal one here, or 2^32 - 1; packed u32.
+
+        IndexError if the table sought does not have them all.
         """
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ from parasync.errors import PartialTransferError, UsageError
 from parasync.location import Location, parse
 from parasync.model import Failure, Monitor, Report
 from parasync.options import Options
-from parasync.session.ahead import Ahead, new_key
+from parasync.session.ahead import BASIS, TARGET, Ahead, new_key
 from parasync.session.context import Context
 from parasync.tracing import OFF, Tracer
 from parasync.transport.dialling import Dialling
@@ -77,7 +77,7 @@ def _from_here(froms: list[Location], to: Location, context: Context, ahead: Ahe
     sources, failures = _open_sources(froms)
     try:
         if is_single_file(sources) and not failures:
-            ahead.begin(sources[0].root, sources[0].name, "target", context.options)
+            ahead.begin(sources[0].root, sources[0].name, TARGET, context.options)
         else:
             ahead.give_up()
         if not to.host:
@@ -99,7 +99,7 @@ def _pull(froms: list[Location], to: Location, context: Context, ahead: Ahead) -
     if len(froms) == 1 and (basis := find_basis(to.path, froms[0].path)) is not None:
         directory, name = basis
         with directory:
-            ahead.begin(directory, name, "basis", context.options)
+            ahead.begin(directory, name, BASIS, context.options)
     else:
         ahead.give_up()
     with Dialling(froms[0], context.options, context.monitor) as dialling:

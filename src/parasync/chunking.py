@@ -46,7 +46,8 @@ class ChunkingJob:
     The job reads through a duplicate of `fd` of its own, so the owner may close
     `fd` at any time. `failed` gets the first OSError or EOFError of a read,
     once; `sink` is not called afterwards. `rule` is the cut rule; whether there
-    are weak checksums says the table. `merged` may be set later.
+    are weak checksums says the table. `merged`, which may be set later, finds
+    the segments' bytes in memory if they are to `keep` them.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class ChunkingJob:
         failed: FailureSink,
         rule: str = CHUNKING_DEFAULT,
         merged: SegmentSink | None = None,
+        keep: bool = False,
     ) -> None:
         self.fd = os.dup(fd)
         self.table = table
         self.rule = rule
+        self.keep = keep
         self.merger: Merger | None = None
         self.merged = merged
         self._sink = sink
@@ -148,10 +151,8 @@ class ChunkingJob:
         try:
             while (ready := self._next_in_order()) is not None:
                 done.append(ready)
-                if not self._stopped:
-                    self._append(ready, key)
-                    if self.merged is not None:
-                        uses.append(self.merged(ready))
+                if not self._stopped and self._append(ready, key) and self.merged is not None:
+                    uses.append(self.merged(ready))
             # Behind the loop, so that others can merge meanwhile.
             for use in uses:
                 use()
@@ -163,12 +164,15 @@ class ChunkingJob:
 
     def fail(self, error: Exception, release: Callable[[Segment], None]) -> None:
         """A read failed: stop, and tell the owner once."""
+        self._stop_for(error)
+        self._done_with(1)
+        self._give_up_waiting(release)
+
+    def _stop_for(self, error: Exception) -> None:
         with self._lock:
             first, self._stopped = not self._stopped, True
         if first:
             self._failed(error)
-        self._done_with(1)
-        self._give_up_waiting(release)
 
     def _next_in_order(self) -> Segment | None:
         with self._lock:
@@ -179,13 +183,18 @@ class ChunkingJob:
                 self._turn += 1
             return ready
 
-    def _append(self, segment: Segment, key: FingerprintKey) -> None:
+    def _append(self, segment: Segment, key: FingerprintKey) -> bool:
         if self.merger is None:
             self.merger = Merger(key, self.table, self.rule)
         first = len(self.table)
-        count = self.merger.merge(segment)
+        try:
+            count = self.merger.merge(segment)
+        except (OSError, EOFError) as error:  # of bytes that it had to read again
+            self._stop_for(error)
+            return False
         if count:
             self._sink(first, count, self.table.end == self.table.size)
+        return True
 
     def _give_up_waiting(self, release: Callable[[Segment], None]) -> None:
         """After a stop, segments that wait for one that will never come are released."""
@@ -276,7 +285,9 @@ class ChunkingPool:
             try:
                 with self._scope.span(self._scan):
                     table = job.table
-                    segment.scan_file(self._key, table.average, job.fd, offset, length, job.rule, table.has_weak)
+                    segment.scan_file(
+                        self._key, table.average, job.fd, offset, length, job.rule, table.has_weak, job.keep
+                    )
             except (OSError, EOFError) as error:
                 self._release(segment)
                 job.fail(error, self._release)

@@ -25,8 +25,10 @@ from worst_cases import (
     SPACING,
     most_candidates,
     most_marks,
+    most_open,
     most_verified,
     next_block,
+    rising_once,
     rising_run,
     same_levels,
     threshold,
@@ -42,6 +44,7 @@ WORST = {
     "random": DATA,
     "zeros": bytes(len(DATA)),
     "rising": repeated(rising_run(AVERAGE), len(DATA)),
+    "rising once in a window": repeated(rising_once(AVERAGE), len(DATA)),
     "same level": repeated(same_levels(AVERAGE), len(DATA)),
     "period that hits": repeated(pattern_with_survivor(20), len(DATA)),
     "period beyond the thinning": repeated(pattern_with_survivor(257), len(DATA)),
@@ -119,19 +122,25 @@ def test_the_worst_cases_are_the_worst() -> None:
 
 @pytest.mark.parametrize("average", [2048, 8192, 1 << 20])
 def test_records_are_bounded(kernel: str, average: int) -> None:
-    for name, data in [*WORST.items(), ("rising for this average", repeated(rising_run(average), len(DATA)))]:
+    made_for_it = [repeated(pattern(average), len(DATA)) for pattern in (rising_run, rising_once)]
+    for number, data in enumerate([*WORST.values(), *made_for_it]):
         segment = one_segment(data, average)
-        assert segment.candidates <= most_candidates(len(data), average), name
-        records = segment.candidates + most_marks(len(data), average)
-        assert segment.record_bytes <= RECORD_BYTES * records, name
+        assert segment.candidates <= most_candidates(len(data), average), number
+        records = min(segment.candidates, most_open(len(data), average)) + most_marks(len(data), average)
+        assert segment.record_bytes <= RECORD_BYTES * records, number
 
 
 def test_records_of_a_segment_in_flight() -> None:
-    """At most 1.1 of its bytes for the worst content, a fortieth for random content, at the default average."""
-    worst = one_segment(repeated(rising_run(8192), SEGMENT_BYTES), 8192)
-    assert SEGMENT_BYTES < worst.record_bytes < 1.1 * SEGMENT_BYTES
-    assert one_segment(DATA * (SEGMENT_BYTES // len(DATA)), 8192).record_bytes < SEGMENT_BYTES / 40
-    assert one_segment(bytes(SEGMENT_BYTES), 8192).record_bytes < SEGMENT_BYTES / 100
+    """Shares of its bytes at the default average, and at the least one."""
+
+    def share(pattern: bytes, average: int = 8192) -> float:
+        return one_segment(repeated(pattern, SEGMENT_BYTES), average).record_bytes / SEGMENT_BYTES
+
+    assert 0.12 < share(rising_once(8192)) < 0.14
+    assert 0.36 < share(rising_once(2048), 2048) < 0.43
+    assert share(rising_run(8192)) < 0.03
+    assert share(random.Random(12).randbytes(SEGMENT_BYTES)) < 0.01
+    assert share(bytes(SEGMENT_BYTES)) < 0.01
 
 
 @pytest.mark.parametrize("name", WORST)

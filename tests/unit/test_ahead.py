@@ -15,7 +15,7 @@ from parasync.config import CHUNKING_DEFAULT, CHUNKING_PAPER, DEFAULT_AVERAGE, M
 from parasync.kernels import ChunkTable, fingerprint_key
 from parasync.options import Options
 from parasync.pipeline import Channel, Scope
-from parasync.session.ahead import Ahead, EarlyFile, new_key
+from parasync.session.ahead import TARGET, Ahead, EarlyFile, new_key
 from parasync.tree.safepath import Root
 
 KEY = bytes(range(16))
@@ -51,11 +51,16 @@ class Told:
 
 
 def taken(
-    ahead: Ahead, root: Root, average: int = DEFAULT_AVERAGE, rule: str = CHUNKING_DEFAULT, name: bytes = b"file"
+    ahead: Ahead,
+    root: Root,
+    average: int = DEFAULT_AVERAGE,
+    rule: str = CHUNKING_DEFAULT,
+    name: bytes = b"file",
+    use: str = TARGET,
 ) -> EarlyFile | None:
     fd = root.open_read(name)
     try:
-        return ahead.take(fd, average, rule)
+        return ahead.take(fd, use, average, rule)
     finally:
         os.close(fd)
 
@@ -72,7 +77,7 @@ def expected() -> ChunkTable:
 @pytest.mark.parametrize("late", [False, True])
 def test_what_was_begun_is_what_would_have_been_done(root: Root, late: bool) -> None:
     with Scope("test") as scope, Ahead(KEY) as ahead:
-        ahead.begin(root, b"file", "target", Options(threads=3))
+        ahead.begin(root, b"file", TARGET, Options(threads=3))
         early = taken(ahead, root)
         assert early is not None
         if late:
@@ -92,21 +97,21 @@ def test_what_was_begun_is_what_would_have_been_done(root: Root, late: bool) -> 
 
 def test_it_is_taken_once(root: Root) -> None:
     with Ahead(KEY) as ahead:
-        ahead.begin(root, b"file", "target", Options())
+        ahead.begin(root, b"file", TARGET, Options())
         assert taken(ahead, root) is not None
         assert taken(ahead, root) is None
 
 
 def test_another_average_has_other_chunks(root: Root) -> None:
     with Ahead(KEY) as ahead:
-        ahead.begin(root, b"file", "target", Options())
+        ahead.begin(root, b"file", TARGET, Options())
         assert taken(ahead, root, average=16384) is None
         assert taken(ahead, root) is None, "it was given up"
 
 
 def test_another_rule_has_other_chunks(root: Root) -> None:
     with Ahead(KEY) as ahead:
-        ahead.begin(root, b"file", "target", Options())
+        ahead.begin(root, b"file", TARGET, Options())
         assert taken(ahead, root, rule=CHUNKING_PAPER) is None
 
 
@@ -115,14 +120,14 @@ class TestBegunTwice:
 
     def begun(self, root: Root, ahead: Ahead, name: bytes = b"file") -> None:
         fd = root.open_read(name)
-        ahead.begin_on(fd, "target")
+        ahead.begin_on(fd, TARGET)
         os.close(fd)
 
     def test_the_same_file_goes_on(self, root: Root) -> None:
         with Ahead(KEY) as ahead:
             self.begun(root, ahead)
             first = ahead._file
-            ahead.begin(root, b"file", "target", Options(threads=3))
+            ahead.begin(root, b"file", TARGET, Options(threads=3))
             assert first is not None
             assert taken(ahead, root) is first
 
@@ -137,7 +142,7 @@ class TestBegunTwice:
         with Ahead(KEY) as ahead:
             self.begun(root, ahead)
             first = ahead._file
-            ahead.begin(root, b"file", "target", options)
+            ahead.begin(root, b"file", TARGET, options)
             second = taken(ahead, root, average, rule)
             assert second is not None
             assert second is not first
@@ -151,33 +156,33 @@ class TestBegunTwice:
         (tmp_path / "other").write_bytes(DATA)
         with Ahead(KEY) as ahead:
             self.begun(root, ahead, b"other")
-            ahead.begin(root, b"file", "target", Options())
+            ahead.begin(root, b"file", TARGET, Options())
             assert taken(ahead, root) is not None
 
     @pytest.mark.parametrize("options", [Options(whole_file=True), Options(dry_run=True)])
     def test_what_is_not_needed_is_given_up(self, root: Root, options: Options) -> None:
         with Ahead(KEY) as ahead:
             self.begun(root, ahead)
-            ahead.begin(root, b"file", "target", options)
+            ahead.begin(root, b"file", TARGET, options)
             assert taken(ahead, root) is None
 
     def test_what_is_not_there_is_given_up(self, root: Root) -> None:
         with Ahead(KEY) as ahead:
             self.begun(root, ahead)
-            ahead.begin(root, b"absent", "target", Options())
+            ahead.begin(root, b"absent", TARGET, Options())
             assert taken(ahead, root) is None
 
 
 def test_the_average_may_be_chosen(root: Root) -> None:
     with Ahead(KEY) as ahead:
-        ahead.begin(root, b"file", "target", Options(average=16384))
+        ahead.begin(root, b"file", TARGET, Options(average=16384))
         assert taken(ahead, root, average=16384) is not None
 
 
 @pytest.mark.parametrize("change", ["replaced", "touched", "grown"])
 def test_a_file_that_changed_since_is_not_that_file(root: Root, tmp_path: Path, change: str) -> None:
     with Ahead(KEY) as ahead:
-        ahead.begin(root, b"file", "target", Options())
+        ahead.begin(root, b"file", TARGET, Options())
         if change == "replaced":
             status = (tmp_path / "file").stat()
             (tmp_path / "new").write_bytes(DATA)
@@ -208,7 +213,7 @@ def test_nothing_is_begun_that_cannot_be_of_use(root: Root, tmp_path: Path) -> N
     ):
         before = threading.active_count()
         with Ahead(KEY) as ahead:
-            ahead.begin(root, name, "target", options)
+            ahead.begin(root, name, TARGET, options)
             assert threading.active_count() == before
             assert taken(ahead, root) is None
 
@@ -216,7 +221,7 @@ def test_nothing_is_begun_that_cannot_be_of_use(root: Root, tmp_path: Path) -> N
 @pytest.mark.parametrize("late", [False, True])
 def test_a_file_that_shrinks_is_an_error_for_who_adopts_it(root: Root, tmp_path: Path, late: bool) -> None:
     fd = root.open_read(b"file")
-    early = EarlyFile(fd, DEFAULT_AVERAGE, Options().chunking)
+    early = EarlyFile(fd, TARGET, DEFAULT_AVERAGE, Options().chunking)
     os.close(fd)
     os.truncate(tmp_path / "file", SEGMENT_BYTES + 1)
     with Scope("test") as scope:
@@ -238,10 +243,10 @@ def test_leaving_ends_the_work(root: Root, tmp_path: Path) -> None:
     os.truncate(tmp_path / "file", 1 << 36)
     before = len(os.listdir("/proc/self/fd"))
     with Ahead(KEY) as ahead:
-        ahead.begin(root, b"file", "target", Options())
+        ahead.begin(root, b"file", TARGET, Options())
     assert len(os.listdir("/proc/self/fd")) == before
     with pytest.raises(KeyboardInterrupt), Ahead(KEY) as ahead:
-        ahead.begin(root, b"file", "target", Options())
+        ahead.begin(root, b"file", TARGET, Options())
         raise KeyboardInterrupt
     assert len(os.listdir("/proc/self/fd")) == before
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -385,15 +386,17 @@ def test_a_small_index(tmp_path: Path) -> None:
     result = index.measure(2000, 1000, 2, tmp_path / "lock")
     assert result.entries == 2000
     assert result.bytes_per_entry > 0
+    alone = [index.INDEX_ALONE.format(kind) for kind in (index.SCATTERED, index.MISSES)]
     assert [(one.kind, one.count, len(one.seconds)) for one in result.look_ups] == [
-        (kind, 1000, 2) for kind in (index.IN_ORDER, index.SCATTERED, index.MISSES)
+        (kind, 1000, 2) for kind in (index.IN_ORDER, index.SCATTERED, index.MISSES, *alone)
     ]
 
 
-def test_look_ups_that_find_something_else_are_no_measurement() -> None:
+@pytest.mark.parametrize("look_up", [index.match_all, index.find_all])
+def test_look_ups_that_find_something_else_are_no_measurement(look_up: Callable[..., float]) -> None:
     table = index.make_table(random_bytes(1, 16 * 100))
     other = index.make_table(random_bytes(2, 16 * 100))
     basis = index.ChunkIndex(table)
     basis.insert(0, 100)
     with pytest.raises(BenchmarkError, match="a defect"):
-        index.match_all(other, basis, index.IN_ORDER)
+        look_up(other, basis, index.IN_ORDER)

@@ -12,6 +12,7 @@ import pytest
 from cli_support import COMMAND
 from parasync.cli import early
 from parasync.config import CHUNKING_DEFAULT, INLINE_BYTES, default_average
+from parasync.session.ahead import BASIS, TARGET
 
 DATA = random.Random(1).randbytes(INLINE_BYTES + 1_000_000)
 
@@ -38,7 +39,8 @@ def begun(*words: str) -> list[str]:
     with ahead:
         for name in ("file", "inside/file"):
             fd = os.open(name, os.O_RDONLY)
-            if ahead._file is not None and ahead._file.is_that(fd, default_average(len(DATA)), CHUNKING_DEFAULT):
+            file, average = ahead._file, default_average(len(DATA))
+            if file and any(file.is_that(fd, use, average, CHUNKING_DEFAULT) for use in (TARGET, BASIS)):
                 found.append(name)
             os.close(fd)
     return found

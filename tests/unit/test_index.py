@@ -3,11 +3,14 @@ from __future__ import annotations
 import gc
 import random
 import threading
+from array import array
 
 import pytest
 from native_tables import AVERAGE, copies, fingerprint, table_of, wire
 
 from parasync._native import ChunkIndex, ChunkMatcher, ChunkTable
+
+NONE = (1 << 32) - 1
 
 
 def found(index: ChunkIndex, target: ChunkTable) -> int:
@@ -15,6 +18,19 @@ def found(index: ChunkIndex, target: ChunkTable) -> int:
     matcher = ChunkMatcher(target, index, 1 << 20)
     matcher.match(0, len(target))
     return len(target) - matcher.missing
+
+
+def test_find_tells_which() -> None:
+    basis = table_of([(1024 + i % 3, fingerprint(i % 500)) for i in range(1000)])
+    index = ChunkIndex(basis)
+    index.insert(0, 700)
+    numbers = [*random.Random(1).sample(range(1000), 900)]
+    sought = table_of([(1024 + i % 3, fingerprint(i % 500)) for i in numbers])
+    got = array("I", index.find(sought, 100, 800)).tolist()
+    known = {(i % 3, i % 500): i for i in reversed(range(700))}
+    assert got == [known.get((i % 3, i % 500), NONE) for i in numbers[100:]]
+    with pytest.raises(IndexError):
+        index.find(sought, 100, 801)
 
 
 def test_equal_chunks_count_once() -> None:

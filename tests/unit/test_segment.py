@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import oracle
-from native_support import KEY, SECRET, native_chunks, rows
-from parasync.kernels import CONTEXT, ChunkTable, Merger, Segment, fingerprint_key
+from native_support import KEY, SECRET, expected_chunks, native_chunks, rows
+from parasync.kernels import CONTEXT, ChunkTable, Merger, Segment, crc32c, fingerprint_key
 
 AVERAGE = 2048
 SIZE = 700_001
@@ -40,6 +40,56 @@ def test_a_file_gives_the_chunks_of_its_bytes(kernel: str, file: int, length: in
     assert table.end == SIZE
     assert rows(table) == native_chunks(DATA, AVERAGE)
     assert table.fold(KEY) == KEY.fingerprint(DATA)
+
+
+class TestBytesThatAreNotKept:
+    """Pieces of a file are read over each other; what a forced cut needs again is read again."""
+
+    data = DATA[:300_000] + b"\x01" * 300_000 + DATA[:100_000]  # nothing but forced cuts, between the marks
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Iterator[int]:
+        (tmp_path / "file").write_bytes(self.data)
+        fd = os.open(tmp_path / "file", os.O_RDWR)
+        yield fd
+        os.close(fd)
+
+    @pytest.mark.parametrize("keep", [False, True])
+    @pytest.mark.parametrize("weak", [False, True])
+    @pytest.mark.parametrize("length", [len(data), 100_001])
+    def test_give_the_same_chunks(self, file: int, length: int, keep: bool, weak: bool) -> None:
+        table = ChunkTable(AVERAGE, len(self.data), weak)
+        merger = Merger(KEY, table)
+        segment = Segment(length)
+        for offset in range(0, len(self.data), length):
+            size = min(length, len(self.data) - offset)
+            segment.scan_file(KEY, AVERAGE, file, offset, size, weak=weak, keep=keep)
+            merger.merge(segment)
+        assert merger.rehashed > 10_000
+        assert rows(table) == expected_chunks(self.data, AVERAGE)
+        if weak:
+            end = 0
+            for number, (size, _) in enumerate(rows(table)):
+                assert table.weak(number, 1) == crc32c(self.data[end : end + size], 0).to_bytes(4, "little")
+                end += size
+
+    def test_are_missed_if_the_file_was_cut_meanwhile(self, file: int) -> None:
+        segments = [Segment(100_000) for _ in range(7)]
+        for number, segment in enumerate(segments):
+            segment.scan_file(KEY, AVERAGE, file, number * 100_000, 100_000)
+        os.ftruncate(file, 350_000)
+        merger = Merger(KEY, ChunkTable(AVERAGE, len(self.data)))
+        with pytest.raises(EOFError, match="cut while being read"):
+            for segment in segments:
+                merger.merge(segment)
+
+    def test_cannot_be_copied_from(self, file: int) -> None:
+        segment = Segment(1000)
+        segment.scan_file(KEY, AVERAGE, file, 0, 1000)
+        with pytest.raises(ValueError, match="without keeping"):
+            segment.partition(b"")
+        segment.scan_file(KEY, AVERAGE, file, 0, 1000, keep=True)
+        assert segment.partition(b"") == (b"", b"")
 
 
 def test_segments_may_be_scanned_in_any_order(file: int) -> None:

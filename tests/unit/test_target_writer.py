@@ -333,7 +333,7 @@ class TestASegmentInMemory:
     @pytest.fixture
     def segment(self, basis: int) -> Segment:
         segment = Segment(self.LENGTH)
-        segment.scan_file(KEY, AVERAGE, basis, self.START, self.LENGTH)
+        segment.scan_file(KEY, AVERAGE, basis, self.START, self.LENGTH, keep=True)
         return segment
 
     @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -144,9 +144,7 @@ private:
     std::uint32_t* weak_page(Place place) const {
         return reinterpret_cast<std::uint32_t*>(weak_pages_[place.page].data());
     }
-    // Stores chunk `number` at `offset`, which readers cannot see yet, after the checks that append() documents.
-    void store(std::uint64_t number, std::uint64_t offset, std::uint32_t length, Fingerprint fingerprint,
-               std::uint32_t weak);
+    class Appender;
     Line& writable_line(Place place);
 
     const std::uint32_t average_;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "parasync/chunk_table.hpp"
+#include "parasync/contest.hpp"
 #include "parasync/fingerprint.hpp"
 #include "parasync/scan.hpp"
 #include "parasync/zeroed_memory.hpp"
@@ -30,12 +31,14 @@ enum class CutRule : std::uint8_t {
 struct ScanOptions {
     CutRule rule = CutRule::kHighest;
     bool weak = false;  // CRC32C of chunks, too
+    bool keep = false;  // the segment's bytes stay in memory until the next scan
 };
 
 // What the scan of a segment found, in the order of positions, a column each: the choice of cuts only walks the first
 // two. A record is a candidate, or a mark (level 0) that is none. Marks end the segment and every block, and stand
 // wherever no candidate has been for half an average chunk, so that a forced cut finds a fingerprint nearby. With the
-// distances of scan.hpp that bounds the records, whatever the content.
+// distances of scan.hpp that bounds the records, whatever the content. By the rule of the highest level, candidates that
+// cannot win leave no record (contest.hpp).
 //
 // Cut rules differ here and nowhere else: for kFirst, candidates of a lower level are marks and all others are of level
 // 1, so that the first of the highest level is the first.
@@ -68,13 +71,30 @@ struct Proposal {
     std::vector<Fingerprint> fingerprints;  // of the chunks that end at the cuts
     std::vector<std::uint32_t> lengths;
     std::vector<std::uint32_t> weak;        // their CRC32C; empty unless asked for
+    bool any_forced = false;                // whether any of the cuts is
     std::size_t next_record = 0;            // the first that may be a cut of the chunk behind the last cut
 
     void clear();
 };
 
+// Where bytes of a segment can be had again, from its begin.
+class SegmentBytes {
+public:
+    SegmentBytes() = default;
+    explicit SegmentBytes(const std::uint8_t* data) : data_(data) {}
+    SegmentBytes(int fd, std::uint64_t offset) : fd_(fd), offset_(offset) {}
+
+    // Bytes [position, position + size), if need be in `scratch`. Throws as read_at().
+    const std::uint8_t* get(std::uint32_t position, std::size_t size, std::vector<std::uint8_t>& scratch) const;
+
+private:
+    const std::uint8_t* data_ = nullptr;
+    int fd_ = -1;
+    std::uint64_t offset_ = 0;
+};
+
 // One worker's scratch: a buffer for one segment with its context, and what the scan of it found. One owner at a
-// time; reused for any number of segments.
+// time; reused for any number of segments. Memory that was never needed is never touched.
 class Segment {
 public:
     static constexpr std::size_t kMaxCapacity = std::size_t{1} << 30;  // positions are 32 bits
@@ -82,8 +102,10 @@ public:
     // Throws std::invalid_argument if `capacity` is 0 or above kMaxCapacity.
     explicit Segment(std::size_t capacity);
 
-    // Reads [offset - kContext, offset + length) of the file and scans it. Throws std::invalid_argument if `length`
-    // exceeds the capacity or `average` is bad, std::system_error from the read, EndOfFile if the file ends early.
+    // Reads [offset - kContext, offset + length) of the file and scans it; unless its bytes are to be kept, piece by
+    // piece into the same memory, which then stays in the second-level cache, and `fd` is read from again until the
+    // segment has been merged. Throws std::invalid_argument if `length` exceeds the capacity or `average` is bad,
+    // std::system_error from the read, EndOfFile if the file ends early.
     void scan_file(const FingerprintKey& key, std::uint32_t average, int fd, std::uint64_t offset, std::size_t length,
                    ScanOptions options = {});
 
@@ -97,8 +119,8 @@ public:
     [[nodiscard]] std::uint64_t offset() const { return offset_; }
     [[nodiscard]] std::size_t length() const { return length_; }
     [[nodiscard]] std::uint64_t end() const { return offset_ + length_; }
-    // What was scanned, until the next scan.
-    [[nodiscard]] std::span<const std::uint8_t> bytes() const { return {bytes_, length_}; }
+    // What was scanned, until the next scan; nothing if it was not kept.
+    [[nodiscard]] std::span<const std::uint8_t> bytes() const { return kept_; }
     [[nodiscard]] std::size_t candidates() const { return candidates_; }
     [[nodiscard]] std::size_t record_bytes() const;
 
@@ -106,16 +128,19 @@ private:
     friend class Merger;
 
     void begin(std::uint32_t average, std::uint64_t offset, std::size_t length, ScanOptions options);
-    void finish(const FingerprintKey& key, const std::uint8_t* bytes);
+    void keep(std::span<const std::uint8_t> bytes);
+    void finish(const FingerprintKey& key);
     void propose(const FingerprintKey& key);
     // Scans bytes [done, done + size) of the segment, which are at `data` with their context before them.
     void scan_piece(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size);
     void scan_block(const FingerprintKey& key, const std::uint8_t* data, std::size_t done, std::size_t size);
+    void record_block(std::size_t done, std::size_t size, std::size_t found);
     void check_weak(const std::uint8_t* data);
 
     const std::size_t capacity_;
     ZeroedMemory memory_;
     CandidateScanner scanner_;
+    Contest contest_;
 
     std::optional<FingerprintKey> key_;
     std::uint32_t average_ = 0;
@@ -123,7 +148,8 @@ private:
     std::uint64_t offset_ = 0;
     std::size_t length_ = 0;
     std::size_t candidates_ = 0;
-    const std::uint8_t* bytes_ = nullptr;
+    SegmentBytes bytes_;
+    std::span<const std::uint8_t> kept_;
 
     Records records_;
     Proposal proposal_;
@@ -142,7 +168,8 @@ public:
     Merger(const FingerprintKey& key, ChunkTable& table, CutRule rule = CutRule::kHighest);
 
     // Appends the chunks that are final now; returns how many. Throws std::invalid_argument, with nothing changed, if
-    // the segment was not scanned with the same key, average, rule and checksums, or is not the next one.
+    // the segment was not scanned with the same key, average, rule and checksums, or is not the next one. Throws as
+    // read_at() if bytes are needed again that were not kept; nothing can be merged after that.
     std::uint64_t merge(const Segment& segment);
 
     [[nodiscard]] std::uint64_t forced() const { return forced_; }

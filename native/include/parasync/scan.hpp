@@ -34,11 +34,44 @@ inline constexpr std::size_t kContext = 384;
 // cut rule can choose. Throws std::invalid_argument unless `average` is a power of two from 2 KiB to 1 MiB.
 unsigned threshold_level(std::uint32_t average);
 
+// For every level, the latest position noted that has it or a higher one.
+class LatestByLevel {
+public:
+    // `threshold` is the least level that will be noted or asked for.
+    void begin(unsigned threshold, std::int32_t none) {
+        threshold_ = threshold;
+        usual_[0] = usual_[1] = Four{none, none, none, none};
+        rare_.fill(none);
+    }
+
+    [[nodiscard]] std::int32_t at(unsigned level) const {
+        const std::int32_t above = static_cast<std::int32_t>(level - threshold_);
+        if (__builtin_expect(above >= kUsual, 0)) return rare_[above - kUsual];
+        return usual_[above / 4][above % 4];
+    }
+
+    // How many there are to set is unpredictable: no branch, but vectors. One position in 2^kUsual has more.
+    void note(unsigned level, std::int32_t position) {
+        const std::int32_t above = static_cast<std::int32_t>(level - threshold_);
+        usual_[0] = above >= Four{0, 1, 2, 3} ? Four{} + position : usual_[0];
+        usual_[1] = above >= Four{4, 5, 6, 7} ? Four{} + position : usual_[1];
+        for (std::int32_t i = 0; __builtin_expect(i <= above - kUsual, 0); ++i) rare_[i] = position;
+    }
+
+private:
+    using Four = std::int32_t __attribute__((vector_size(16)));
+    static constexpr std::int32_t kUsual = 8;
+
+    Four usual_[2]{};
+    std::array<std::int32_t, 64 + 2> rare_{};
+    unsigned threshold_ = 0;
+};
+
 // Finds the candidates of successive blocks. One owner.
 class CandidateScanner {
 public:
     static constexpr std::size_t kMaxBlock = 64 * 1024;
-    static constexpr std::size_t kMaxCandidates = kMaxBlock / 16 + 2;
+    static constexpr std::size_t kMaxCandidates = kMaxBlock / 16 + 9;
 
     CandidateScanner();
 
@@ -54,8 +87,6 @@ public:
     [[nodiscard]] const std::uint8_t* levels() const { return scratch_->levels.data(); }
 
 private:
-    static constexpr unsigned kLevels = 8 + 64 + 1;
-
     struct Scratch {
         std::array<std::uint32_t, kMaxCandidates> positions;
         std::array<std::uint8_t, kMaxCandidates> levels;
@@ -65,8 +96,8 @@ private:
     std::size_t thin(std::size_t count);
 
     unsigned threshold_ = 0;
-    std::int64_t scanned_ = 0;                   // bytes since begin()
-    std::array<std::int64_t, kLevels> latest_{};  // last position that had this level or a higher one
+    std::int32_t scanned_ = 0;  // bytes since begin()
+    LatestByLevel latest_;      // of the positions that count before the second thinning
     std::unique_ptr<Scratch> scratch_;
 };
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from parasync.errors import UsageError
 from parasync.location import parse
-from parasync.session.ahead import Ahead, new_key
+from parasync.session.ahead import BASIS, TARGET, Ahead, new_key
 
 
 def begin(words: Sequence[str]) -> Ahead | None:
@@ -28,11 +28,11 @@ def begin(words: Sequence[str]) -> Ahead | None:
     with suppress(UsageError, OSError, RuntimeError):  # the last: no thread to be had; the sync will say so
         source, destination = parse(os.fsencode(words[-2])), parse(os.fsencode(words[-1]))
         if not source.host:
-            return _begin_on(source.path, "target")
+            return _begin_on(source.path, TARGET)
         if not destination.host:
             name = source.path.rpartition(b"/")[2]
             inside = os.path.isdir(destination.path)
-            return _begin_on(os.path.join(destination.path, name) if inside else destination.path, "basis")
+            return _begin_on(os.path.join(destination.path, name) if inside else destination.path, BASIS)
     return None
 
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from parasync.tree.safepath import Root
 
 
+TARGET = "target"
+BASIS = "basis"  # of which segments keep their bytes, for copies out of them
+
+
 def new_key() -> bytes:
     """A fresh key for one session: whoever knows it could craft chunks that collide."""
     return os.urandom(KEY_BYTES)
@@ -38,7 +42,8 @@ def new_key() -> bytes:
 class EarlyFile:
     """A file that is being chunked without anybody to tell. `adopt` names somebody; one thread owns it until then."""
 
-    def __init__(self, fd: int, average: int, rule: str) -> None:
+    def __init__(self, fd: int, name: str, average: int, rule: str) -> None:
+        self._name = name
         self._identity = _identity(fd)
         self._rule = rule
         self._held = 0
@@ -48,11 +53,11 @@ class EarlyFile:
         self._failed: FailureSink | None = None
         self._lock = threading.Lock()
         self.table = ChunkTable(average, os.fstat(fd).st_size)
-        self.job = ChunkingJob(fd, self.table, self._grow, self._fail, rule)
+        self.job = ChunkingJob(fd, self.table, self._grow, self._fail, rule, keep=name == BASIS)
 
-    def is_that(self, fd: int, average: int, rule: str) -> bool:
-        """Whether it is the content of `fd`, unchanged, in chunks of that average size by that rule."""
-        return (self.table.average, self._rule, self._identity) == (average, rule, _identity(fd))
+    def is_that(self, fd: int, name: str, average: int, rule: str) -> bool:
+        """Whether it is the content of `fd`, unchanged, for that use, in chunks of that average size by that rule."""
+        return (self._name, self.table.average, self._rule, self._identity) == (name, average, rule, _identity(fd))
 
     def adopt(self, sink: ChunkSink, failed: FailureSink, merged: SegmentSink | None = None) -> None:
         """Tell these from now on, on the job's threads; what is there already they hear at once, on this one."""
@@ -105,7 +110,7 @@ class Ahead:
     def begin(self, root: Root, path: bytes, name: str, options: Options) -> None:
         """Start on the file there, if it is one, and so large that it is worth it; only a delta needs its chunks.
 
-        `name` is what it is to the sync, "target" or "basis". What was begun on goes on if it is just that. What cannot
+        `name` is what it is to the sync, TARGET or BASIS. What was begun on goes on if it is just that. What cannot
         be read is left to those who need it, and have somebody to tell.
         """
         self._threads = options.workers
@@ -127,11 +132,11 @@ class Ahead:
         with suppress(OSError):
             size = os.fstat(fd).st_size
             average = average or default_average(size)
-            if self._file is not None and self._file.is_that(fd, average, rule):
+            if self._file is not None and self._file.is_that(fd, name, average, rule):
                 return
             self.give_up()
             if size > INLINE_BYTES:
-                self._file = EarlyFile(fd, average, rule)
+                self._file = EarlyFile(fd, name, average, rule)
                 if self._pool is None:
                     self._pool = ChunkingPool(self._scope, fingerprint_key(self.key), 1, name=name, prefix="early ")
                 self._pool.submit(self._file.job)
@@ -140,15 +145,15 @@ class Ahead:
         """Record from now on what is done."""
         self._scope.span = tracer.span
 
-    def take(self, fd: int, average: int, rule: str) -> EarlyFile | None:
-        """The file, if it is the content of `fd` in chunks of that average by that rule; only once.
+    def take(self, fd: int, name: str, average: int, rule: str) -> EarlyFile | None:
+        """The file, if it is the content of `fd` for that use, in chunks of that average by that rule; only once.
 
         All threads go on with it.
         """
         file = self._leave()
         if file is None or self._pool is None:
             return None
-        if not file.is_that(fd, average, rule):
+        if not file.is_that(fd, name, average, rule):
             file.job.stop()
             return None
         self._pool.widen(self._threads)

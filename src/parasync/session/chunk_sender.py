@@ -11,7 +11,7 @@ from parasync.kernels import ChunkTable, FingerprintKey
 from parasync.model import Monitor
 from parasync.options import Options
 from parasync.pipeline import Channel, Scope
-from parasync.session.ahead import Ahead
+from parasync.session.ahead import TARGET, Ahead
 from parasync.session.lanes import Lanes, Redo
 from parasync.session.outgoing import ChangedError, OutgoingFile
 from parasync.wire.messages import FIRST_BYTES, FrameType
@@ -45,7 +45,7 @@ class ChunkSender:
         self._announce = announce
         self._fail = fail
         self._inline = InlineChunker(key, options.chunking)
-        self._pool = ChunkingPool(scope, key, options.workers, name="target")
+        self._pool = ChunkingPool(scope, key, options.workers, name=TARGET)
         self._early: Channel[Callable[[], None]] = Channel(scope, 1)
         scope.spawn(self._send_early, name="early")
 

@@ -27,7 +27,7 @@ from parasync.errors import (
 )
 from parasync.model import Failure, Monitor
 from parasync.options import Options
-from parasync.session.ahead import Ahead, new_key
+from parasync.session.ahead import TARGET, Ahead, new_key
 from parasync.session.connection import Connection, PeerGone, unexpected
 from parasync.session.context import Context, Goal, Terms
 from parasync.session.lanes import Lanes
@@ -250,7 +250,7 @@ def _answer_pull(lanes: Lanes, hello: Hello, place: Place, context: Context, ope
     single_file = not failures and is_single_file(sources)
     ahead = opened.enter_context(Ahead(hello.key, context.tracer))
     if single_file:
-        ahead.begin(sources[0].root, sources[0].name, "target", context.options)
+        ahead.begin(sources[0].root, sources[0].name, TARGET, context.options)
     lanes.main.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
     terms = Terms(hello.key, ZSTD in hello.features, hello.files_in_flight)
     return Sender(lanes, sources, failures, context, lambda: terms, ahead)

@@ -17,7 +17,7 @@ from parasync.matching import Answer, BasisSide, Matching
 from parasync.model import Entry, Need
 from parasync.options import Options
 from parasync.reconstruction import Outcome, Reconstruction
-from parasync.session.ahead import Ahead, EarlyFile
+from parasync.session.ahead import BASIS, Ahead, EarlyFile
 from parasync.tree.commit import PendingFile
 from parasync.tree.safepath import Root
 from parasync.weak_strong import TentativeSide
@@ -106,7 +106,7 @@ class IncomingFile:
             OSError: either cannot be opened.
         """
         self._basis_fd = root.open_read(self.path)
-        early = ahead.take(self._basis_fd, self.average, self._options.chunking)
+        early = ahead.take(self._basis_fd, BASIS, self.average, self._options.chunking)
         basis = self._prepare_matching(self._basis_fd, early)
         self._open_target(root, self._basis_fd, key)
 
@@ -131,7 +131,7 @@ class IncomingFile:
                 follower.grown(self)
         elif basis.table.size:
             rule = self._options.chunking
-            self._basis_job = ChunkingJob(self._basis_fd, basis.table, basis.add, failed, rule, merged)
+            self._basis_job = ChunkingJob(self._basis_fd, basis.table, basis.add, failed, rule, merged, keep=True)
             self._hold(self._basis_job, follower)
             pool.submit(self._basis_job)
 

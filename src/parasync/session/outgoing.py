@@ -11,7 +11,7 @@ from parasync.errors import ProtocolError, describe_os_error, display
 from parasync.kernels import ChunkTable
 from parasync.model import Entry, Need
 from parasync.options import Options
-from parasync.session.ahead import Ahead, EarlyFile
+from parasync.session.ahead import TARGET, Ahead, EarlyFile
 from parasync.session.connection import Connection
 from parasync.tree.scan import Source
 from parasync.weak_strong import VerifyingSide
@@ -104,7 +104,7 @@ class OutgoingFile:
         with self._lock:
             if self.table is None or self._fd < 0:
                 return None
-            return ahead.take(self._fd, self.table.average, self._options.chunking)
+            return ahead.take(self._fd, TARGET, self.table.average, self._options.chunking)
 
     def mark(self) -> bool:
         """Note that the verifier has something to do here; False if that is noted already."""

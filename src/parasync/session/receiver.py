@@ -30,7 +30,7 @@ from parasync.kernels import fingerprint_key
 from parasync.model import Entry
 from parasync.pipeline import Channel, Scope
 from parasync.reconstruction import BufferPool, Outcome, Reconstruction, WriterPool
-from parasync.session.ahead import Ahead
+from parasync.session.ahead import BASIS, Ahead
 from parasync.session.compression import unpack
 from parasync.session.connection import Connection, send_spans, unexpected
 from parasync.session.context import Context, Goal
@@ -103,7 +103,7 @@ class Receiver:
                 self._entries: Channel[list[Entry]] = Channel(scope, 8)
                 self._buffers = BufferPool(scope, LITERAL_BUFFERS, LITERAL_FRAME)
                 self._literals = WriterPool(scope, 1, WRITE_QUEUE_BYTES, "literal")
-                self._basis = ChunkingPool(scope, self._key, self._options.workers, name="basis")
+                self._basis = ChunkingPool(scope, self._key, self._options.workers, name=BASIS)
                 self._flight = flight = Flight(
                     scope, self._connection, self._key, self._ledger, self._options, self._ahead
                 )
