@@ -57,7 +57,7 @@ public:
             weak = records_.weak_at(best.behind - 1);
         }
         const std::uint32_t distance = high - nearest;
-        if (distance == 0) return {high, true, 0, fingerprint, weak};
+        if (distance == 0 || zeros_around(best.behind)) return {high, true, 0, fingerprint, weak};
         const std::uint8_t* const bytes = bytes_.get(nearest, distance, scratch_);
         const Fingerprint rest = key_.fingerprint(bytes, distance);
         if (!records_.weak.empty()) weak = crc32c(weak, bytes, distance);
@@ -68,6 +68,14 @@ public:
     [[nodiscard]] std::size_t next_record() const { return next_record_; }
 
 private:
+    // Whether the segment up to this record is known to be zeros: their fingerprint is zero, and no one can make other
+    // bytes of that fingerprint who does not know the key. A segment without candidates has no proposal, and it is
+    // nearly always one of zeros: the merge would hash, and read again, a third of it.
+    bool zeros_around(std::size_t record) const {
+        return record != records_.positions.size() && records_.weak.empty() &&
+               records_.fingerprints[record] == Fingerprint{};
+    }
+
     const FingerprintKey& key_;
     const Records& records_;
     const SegmentBytes& bytes_;

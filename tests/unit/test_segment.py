@@ -73,6 +73,22 @@ class TestBytesThatAreNotKept:
                 assert table.weak(number, 1) == crc32c(self.data[end : end + size], 0).to_bytes(4, "little")
                 end += size
 
+    @pytest.mark.parametrize("filler", [0, 1])
+    def test_are_not_needed_where_they_are_zeros(self, file: int, filler: int) -> None:
+        data = DATA[:5_000] + bytes([filler]) * 95_000
+        os.ftruncate(file, 0)
+        os.pwrite(file, data, 0)
+        merger = Merger(KEY, table := ChunkTable(AVERAGE, len(data)))
+        segment = Segment(10_000)
+        rehashed = []
+        for offset in range(0, len(data), 10_000):
+            segment.scan_file(KEY, AVERAGE, file, offset, 10_000)
+            before = merger.rehashed
+            merger.merge(segment)
+            rehashed.append(merger.rehashed - before)
+        assert rows(table) == expected_chunks(data, AVERAGE)
+        assert (sum(rehashed[1:]) == 0) == (filler == 0)
+
     def test_are_missed_if_the_file_was_cut_meanwhile(self, file: int) -> None:
         segments = [Segment(100_000) for _ in range(7)]
         for number, segment in enumerate(segments):
