@@ -31,9 +31,11 @@ from parasync.pipeline import Scope
 ChunkSink = Callable[[int, int, bool], None]
 """Called with (first chunk, count, whether these are the last); in order, never twice at once per job."""
 FailureSink = Callable[[Exception], None]
-SegmentSink = Callable[[Segment], Callable[[], None]]
-"""Called with each merged segment in order, never twice at once per job. What it returns is called before the segment
-is used for another, while others merge."""
+SegmentUse = Callable[[], None]
+SegmentSink = Callable[[Segment], Callable[[], SegmentUse | None]]
+"""Called with each merged segment in order, never twice at once per job. What it returns is called soon, while others
+merge. What that returns, if anything, is called before the segment is scanned again, but for one segment of the job at
+a time: threads that would wait for each other go on scanning instead."""
 
 
 def _nobody() -> None:
@@ -73,6 +75,8 @@ class ChunkingJob:
         self._users = 0
         self._scanned: dict[int, Segment] = {}
         self._merging = False
+        self._uses: deque[tuple[Segment, SegmentUse]] = deque()
+        self._using = False
         self._stopped = False
         self._limit = table.size
         self._patience = 0.0
@@ -139,7 +143,7 @@ class ChunkingJob:
     def merge(self, number: int, segment: Segment, key: FingerprintKey, release: Callable[[Segment], None]) -> None:
         """Stage 2 for `segment` if it is next in order, and for those that waited for it.
 
-        Every segment goes back through `release` after its turn.
+        Every segment goes back through `release` after its turn, and its use if it has one.
         """
         with self._lock:
             self._scanned[number] = segment
@@ -147,20 +151,36 @@ class ChunkingJob:
                 return
             self._merging = True
         done: list[Segment] = []
-        uses: list[Callable[[], None]] = []
+        followed: list[tuple[Segment, Callable[[], SegmentUse | None]]] = []
         try:
             while (ready := self._next_in_order()) is not None:
                 done.append(ready)
                 if not self._stopped and self._append(ready, key) and self.merged is not None:
-                    uses.append(self.merged(ready))
+                    followed.append((ready, self.merged(ready)))
             # Behind the loop, so that others can merge meanwhile.
-            for use in uses:
-                use()
+            for ready, follow in followed:
+                if (use := follow()) is not None:
+                    done.remove(ready)
+                    self._uses.append((ready, use))
         finally:
-            for ready in done:
-                release(ready)
-            self._done_with(len(done))
+            self._release_all(done, release)
+        self._use(release)
         self._give_up_waiting(release)
+
+    def _use(self, release: Callable[[Segment], None]) -> None:
+        """Use the segments that wait for it, unless another thread is at it."""
+        while True:
+            with self._lock:
+                if self._using or not self._uses:
+                    return
+                self._using = True
+                segment, use = self._uses.popleft()
+            try:
+                use()
+            finally:
+                self._release_all([segment], release)
+                with self._lock:
+                    self._using = False
 
     def fail(self, error: Exception, release: Callable[[Segment], None]) -> None:
         """A read failed: stop, and tell the owner once."""
@@ -203,9 +223,12 @@ class ChunkingJob:
                 return
             waiting = list(self._scanned.values())
             self._scanned.clear()
-        for segment in waiting:
+        self._release_all(waiting, release)
+
+    def _release_all(self, segments: list[Segment], release: Callable[[Segment], None]) -> None:
+        for segment in segments:
             release(segment)
-        self._done_with(len(waiting))
+        self._done_with(len(segments))
 
     def _done_with(self, users: int) -> None:
         with self._lock:

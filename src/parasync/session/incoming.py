@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker
+from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker, SegmentUse
 from parasync.config import BEHIND_BYTES, BEHIND_SECONDS, HOPELESS_BYTES, INLINE_BYTES, default_average
 from parasync.errors import ProtocolError, display
 from parasync.kernels import ChunkTable, FingerprintKey, Segment
@@ -51,8 +51,8 @@ class Follower(Protocol):
     def grown(self, file: IncomingFile) -> None:
         """There are more chunks of it, of either side."""
 
-    def merged(self, file: IncomingFile, segment: Segment) -> Callable[[], None]:
-        """There are more chunks of its basis, and the bytes of this segment of it until what is returned was called."""
+    def merged(self, file: IncomingFile, segment: Segment) -> Callable[[], SegmentUse | None]:
+        """There are more chunks of its basis, and the bytes of this segment of it until its use is over."""
 
 
 class IncomingFile:

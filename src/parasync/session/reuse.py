@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from parasync.chunking import SegmentUse
 from parasync.config import COPY_WORKERS, DISTANT_SECONDS, INLINE_BYTES
 from parasync.errors import ProtocolError
 from parasync.kernels import Segment
@@ -76,13 +77,14 @@ class Reuse:
         if file.mark():
             self._grown.offer(file)
 
-    def merged(self, file: IncomingFile, segment: Segment) -> Callable[[], None]:
-        """The chunks of this segment of its basis are in the index, and its bytes in memory until the result returns.
+    def merged(self, file: IncomingFile, segment: Segment) -> Callable[[], SegmentUse | None]:
+        """The chunks of this segment of its basis are in the index, and its bytes in memory until its use is over.
 
         Looked up at once, so that whoever merges the next segment does not find what is in this one.
         """
         if self.tokens is not None or not self._pace.keeps_up:
-            return partial(self.grown, file)
+            self.grown(file)
+            return _nothing
         return self._advance(file, segment)
 
     def run(self) -> None:
@@ -106,8 +108,8 @@ class Reuse:
         if self.tokens is not None:
             self.tokens.close()
 
-    def _advance(self, file: IncomingFile, segment: Segment | None = None) -> Callable[[], None]:
-        """Look up what is new; the result is what follows from it."""
+    def _advance(self, file: IncomingFile, segment: Segment | None = None) -> Callable[[], SegmentUse | None]:
+        """Look up what is new; the result is what follows from it, and then the use of the segment, if it has one."""
         # Before the look-up: should the attempt be given up after that, its copies must not get into the next one.
         rebuilt = file.rebuilt
         with self._scope.span("match"):
@@ -116,10 +118,12 @@ class Reuse:
             return _nothing
         return partial(self._follow_up, file, rebuilt, answer, segment)
 
-    def _follow_up(self, file: IncomingFile, rebuilt: Reconstruction, answer: Answer, segment: Segment | None) -> None:
+    def _follow_up(
+        self, file: IncomingFile, rebuilt: Reconstruction, answer: Answer, segment: Segment | None
+    ) -> SegmentUse | None:
         if not file.wanted and not self._distant and file.hopeless():
             self._flight.try_whole(file, rebuilt)
-            return
+            return None
         file.wanted = file.wanted or bool(answer.wants)
         # Wants first: the sender can read and send while the copies are made here.
         for part in _parts(answer.wants, WANTS_PER_FRAME * EXTENT_BYTES):
@@ -131,21 +135,21 @@ class Reuse:
         if answer.basis_complete:
             self.copy(file, rebuilt, file.held_back())
         elif self._distant and file.hold_back(copies, answer.matched, HELD_BACK_BYTES):
-            return
+            return None
+        here = b""
         if copies and segment is not None and self._pace.keeps_up:
             here, copies = segment.partition(copies)
-            self._copy_from(segment, file, rebuilt, here)
         if copies and file.entry.size <= INLINE_BYTES:
             self._write(file, rebuilt, copies)
         else:
             self.copy(file, rebuilt, copies)
+        return partial(self._copy_from, segment, file, rebuilt, here) if here else None
 
-    def _copy_from(self, segment: Segment, file: IncomingFile, rebuilt: Reconstruction, copies: bytes) -> None:
-        if copies:
-            start = time.perf_counter()
-            with self._scope.span("copy"):
-                written = self._write(file, rebuilt, copies, segment)
-            self._pace.note(written, time.perf_counter() - start)
+    def _copy_from(self, segment: Segment | None, file: IncomingFile, rebuilt: Reconstruction, copies: bytes) -> None:
+        start = time.perf_counter()
+        with self._scope.span("copy"):
+            written = self._write(file, rebuilt, copies, segment)
+        self._pace.note(written, time.perf_counter() - start)
 
     def _write(self, file: IncomingFile, rebuilt: Reconstruction, copies: bytes, segment: Segment | None = None) -> int:
         try:
