@@ -175,10 +175,17 @@ class ChunkingJob:
                     return
                 self._using = True
                 segment, use = self._uses.popleft()
+            unused: list[Segment] = []
             try:
                 use()
+            except BaseException:
+                # The session ends: nobody may come for the others.
+                with self._lock:
+                    unused = [one for one, _ in self._uses]
+                    self._uses.clear()
+                raise
             finally:
-                self._release_all([segment], release)
+                self._release_all([segment, *unused], release)
                 with self._lock:
                     self._using = False
 

@@ -54,6 +54,20 @@ def test_a_level_that_is_little_better_is_not_worth_its_time() -> None:
     assert packer.pack(TEXT) == zstandard.ZstdCompressor(level=1).compress(TEXT)
 
 
+def test_a_level_that_is_little_better_is_worth_it_if_the_threads_have_time_for_it() -> None:
+    """Ever faster compression of the same data, over the same link: at level 3, too, it then waits for the link."""
+
+    def level(speedup: float) -> int:
+        packer = Packer(slow(60_000_000), COMPRESS_AUTOMATICALLY)
+        packer._experience = {
+            level: one._replace(speed=one.speed * speedup) for level, one in packer._experience.items()
+        }
+        packed = packer.pack(TEXT)
+        return next(level for level in LEVELS if zstandard.ZstdCompressor(level=level).compress(TEXT) == packed)
+
+    assert [level(speedup) for speedup in (1, 4, 16)] == [1, 6, 6]
+
+
 def test_sends_that_wait_teach_the_rate_and_turn_compression_on() -> None:
     link = LinkRate(NEAR)
     packer = Packer(link, COMPRESS_AUTOMATICALLY)

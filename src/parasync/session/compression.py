@@ -38,8 +38,9 @@ UNHINDERED = 8
 """So many sends that never wait mean that the link is faster than believed, and the compressor is what limits."""
 GAIN = 1.5
 """What compression must promise over none: it takes cores from the other stages, which the estimate does not see."""
-WORTH = 1.15
-"""What a higher level must promise over a lower one, for the same reason."""
+EFFORT = 0.15
+"""What a higher level must promise beyond a lower one if it keeps all compressing threads busy; in proportion less if
+they mostly wait for the link. For the same reason."""
 LEARNING = 0.3
 """Weight of the newest measurement."""
 INCOMPRESSIBLE = 0.95
@@ -223,9 +224,14 @@ class Packer:
         rate = self._link.rate
         best = LEVELS[0]
         for level in LEVELS[1:]:
-            if self._throughput(self._experience[level], rate) > WORTH * self._throughput(self._experience[best], rate):
+            worth = 1 + EFFORT * self._busy(self._experience[level], rate)
+            if self._throughput(self._experience[level], rate) > worth * self._throughput(self._experience[best], rate):
                 best = level
         return best if self._throughput(self._experience[best], rate) > GAIN * rate else COMPRESS_NOTHING
+
+    def _busy(self, level: _Experience, rate: float) -> float:
+        """Which part of their time the threads that compress would spend on what the link takes; at most all."""
+        return min(1.0, rate / max(level.ratio, 0.01) / (level.speed * self._link.packers))
 
     def _throughput(self, level: _Experience, rate: float) -> float:
         return min(level.speed * self._link.packers, rate / max(level.ratio, 0.01))
