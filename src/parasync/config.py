@@ -35,9 +35,11 @@ TOKENS_IN_FLIGHT = 16384
 """Tokens of a file that the sender has not answered: bounds what either side holds, for 128 MiB of chunks a round
 trip."""
 
-SEGMENT_BYTES = 4 * MIB
+SEGMENT_BYTES = 8 * MIB
 """One worker's extent: large enough that a merge per segment is noise, small enough that the first
-batch of chunks leaves after a few milliseconds and that memory does not grow with the file."""
+batch of chunks leaves after a few milliseconds."""
+KEPT_SEGMENT_BYTES = 4 * MIB
+"""The same where each worker keeps the bytes in memory, for copies out of them (decision 10)."""
 
 INLINE_BYTES = 1 * MIB
 """Files up to this size are chunked, matched and copied by the thread that meets them: handing them to another one

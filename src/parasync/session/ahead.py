@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from parasync.chunking import ChunkingJob, ChunkingPool, ChunkSink, FailureSink, SegmentSink
-from parasync.config import CHUNKING_DEFAULT, INLINE_BYTES, default_average
+from parasync.config import CHUNKING_DEFAULT, INLINE_BYTES, KEPT_SEGMENT_BYTES, SEGMENT_BYTES, default_average
 from parasync.kernels import KEY_BYTES, ChunkTable, fingerprint_key
 from parasync.pipeline import Scope
 from parasync.tracing import OFF, Tracer
@@ -138,7 +138,9 @@ class Ahead:
             if size > INLINE_BYTES:
                 self._file = EarlyFile(fd, name, average, rule)
                 if self._pool is None:
-                    self._pool = ChunkingPool(self._scope, fingerprint_key(self.key), 1, name=name, prefix="early ")
+                    segment = KEPT_SEGMENT_BYTES if name == BASIS else SEGMENT_BYTES
+                    key = fingerprint_key(self.key)
+                    self._pool = ChunkingPool(self._scope, key, 1, segment, name=name, prefix="early ")
                 self._pool.submit(self._file.job)
 
     def watch(self, tracer: Tracer) -> None:

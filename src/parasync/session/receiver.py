@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from parasync.chunking import ChunkingPool
 from parasync.config import (
+    KEPT_SEGMENT_BYTES,
     LITERAL_BUFFERS,
     LITERAL_BYTES,
     MAX_FRAME,
@@ -103,7 +104,7 @@ class Receiver:
                 self._entries: Channel[list[Entry]] = Channel(scope, 8)
                 self._buffers = BufferPool(scope, LITERAL_BUFFERS, LITERAL_FRAME)
                 self._literals = WriterPool(scope, 1, WRITE_QUEUE_BYTES, "literal")
-                self._basis = ChunkingPool(scope, self._key, self._options.workers, name=BASIS)
+                self._basis = ChunkingPool(scope, self._key, self._options.workers, KEPT_SEGMENT_BYTES, name=BASIS)
                 self._flight = flight = Flight(
                     scope, self._connection, self._key, self._ledger, self._options, self._ahead
                 )
