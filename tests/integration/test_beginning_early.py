@@ -13,7 +13,7 @@ import pytest
 
 from parasync import client
 from parasync.api import sync
-from parasync.config import DEFAULT_AVERAGE, MATCHING_WEAK_STRONG
+from parasync.config import DEFAULT_AVERAGE, MATCHING_WEAK_STRONG, SEGMENT_BYTES
 from parasync.errors import ConnectionLostError, SelectionError
 from parasync.model import Monitor, Report
 from parasync.options import Options
@@ -57,7 +57,7 @@ def run(ends: tuple[str, str, Path], tracer: Tracer, **options: object) -> Repor
 def test_the_work_begun_is_used(ends: tuple[str, str, Path]) -> None:
     tracer = Tracer()
     report = run(ends, tracer)
-    assert early_scans(tracer) >= len(OLD) // (4 << 20)
+    assert early_scans(tracer) >= len(OLD) // SEGMENT_BYTES
     side = "target" if ends[1].startswith("parasync") else "basis"
     assert sum(span.name == f"scan {side}" for span in tracer.spans) == early_scans(tracer), "nothing is scanned twice"
     assert report.totals.bytes_literal < 150_000
@@ -73,7 +73,7 @@ def test_a_server_that_chooses_its_own_key_gets_the_same(
     report = run(ends, tracer)
     assert report.totals.bytes_literal < 150_000
     again = [span for span in tracer.spans if span.name == "scan target" and not span.thread.startswith("early ")]
-    assert len(again) >= len(OLD) // (4 << 20), "what was begun by another key is of no use"
+    assert len(again) >= len(OLD) // SEGMENT_BYTES, "what was begun by another key is of no use"
 
 
 def _without_offer(hello: Hello) -> Hello:
