@@ -57,7 +57,7 @@ def _clock_seconds() -> float:
 
 
 def chunk_in_memory(data: bytes | mmap, threads: int, segment_bytes: int = SEGMENT_BYTES) -> Outcome:
-    """Phase I: `threads` scan segments, the caller merges them in file order."""
+    """Phase I: `threads` scan segments, and merge them in file order as they become ready."""
     if threads == 1:
         return phases(data, segment_bytes).outcome
     table = ChunkTable(DEFAULT_AVERAGE, len(data))

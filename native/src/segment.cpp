@@ -60,22 +60,18 @@ void Segment::scan_file(const FingerprintKey& key, std::uint32_t average, int fd
     std::memset(memory_.data(), 0, kContext - context);
     for (std::size_t done = 0; done < length; done += kReadBytes) {
         const std::size_t size = std::min(kReadBytes, length - done);
-        if (done == 0) {
-            read_at(fd, {bytes - context, context + size}, offset - context);
-        } else if (options.keep) {
-            bytes += kReadBytes;
-            read_at(fd, {bytes, size}, offset + done);
-        } else {
-            std::memcpy(bytes - kContext, bytes + kReadBytes - kContext, kContext);
-            read_at(fd, {bytes, size}, offset + done);
+        const std::size_t before = done == 0 ? context : 0;
+        if (done != 0) {
+            if (options.keep) {
+                bytes += kReadBytes;
+            } else {
+                std::memcpy(bytes - kContext, bytes + kReadBytes - kContext, kContext);
+            }
         }
+        read_at(fd, {bytes - before, before + size}, offset + done - before);
         scan_piece(key, bytes, done, size);
     }
-    if (options.keep) {
-        keep({memory_.data() + kContext, length});
-    } else {
-        bytes_ = SegmentBytes(fd, offset);
-    }
+    bytes_ = options.keep ? SegmentBytes(memory_.data() + kContext) : SegmentBytes(fd, offset);
     finish(key);
 }
 
@@ -92,7 +88,7 @@ void Segment::scan_buffer(const FingerprintKey& key, std::uint32_t average, std:
         scan_piece(key, memory_.data() + kContext, 0, done);
     }
     scan_piece(key, data.data() + offset + done, done, length - done);
-    keep({data.data() + offset, length});
+    bytes_ = SegmentBytes(data.data() + offset);
     finish(key);
 }
 
@@ -117,14 +113,9 @@ void Segment::begin(std::uint32_t average, std::uint64_t offset, std::size_t len
     offset_ = offset;
     length_ = length;
     candidates_ = 0;
-    kept_ = {};
+    bytes_ = {};
     records_.clear();
     proposal_.clear();
-}
-
-void Segment::keep(std::span<const std::uint8_t> bytes) {
-    bytes_ = SegmentBytes(bytes.data());
-    kept_ = bytes;
 }
 
 void Segment::finish(const FingerprintKey& key) {

@@ -6,7 +6,8 @@
    do not depend on where segments begin.
 2. Whoever finishes the next segment in order merges it: cuts are selected
    under minimum and maximum, fingerprints of chunks are combined from those of
-   sub-chunks. No thread waits for a merge, nothing is read twice.
+   sub-chunks. No thread waits for a merge, and nothing is read twice but what
+   lies before a cut that had to be forced.
 3. Each merge hands the chunks that became final to the job's sink, so the
    first batch leaves after the first segment.
 

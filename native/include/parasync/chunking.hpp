@@ -84,6 +84,8 @@ public:
     explicit SegmentBytes(const std::uint8_t* data) : data_(data) {}
     SegmentBytes(int fd, std::uint64_t offset) : fd_(fd), offset_(offset) {}
 
+    // The segment's begin in memory, if it is there.
+    [[nodiscard]] const std::uint8_t* data() const { return data_; }
     // Bytes [position, position + size), if need be in `scratch`. Throws as read_at().
     const std::uint8_t* get(std::uint32_t position, std::size_t size, std::vector<std::uint8_t>& scratch) const;
 
@@ -120,7 +122,9 @@ public:
     [[nodiscard]] std::size_t length() const { return length_; }
     [[nodiscard]] std::uint64_t end() const { return offset_ + length_; }
     // What was scanned, until the next scan; nothing if it was not kept.
-    [[nodiscard]] std::span<const std::uint8_t> bytes() const { return kept_; }
+    [[nodiscard]] std::span<const std::uint8_t> bytes() const {
+        return {bytes_.data(), bytes_.data() == nullptr ? 0 : length_};
+    }
     [[nodiscard]] std::size_t candidates() const { return candidates_; }
     [[nodiscard]] std::size_t record_bytes() const;
 
@@ -128,7 +132,6 @@ private:
     friend class Merger;
 
     void begin(std::uint32_t average, std::uint64_t offset, std::size_t length, ScanOptions options);
-    void keep(std::span<const std::uint8_t> bytes);
     void finish(const FingerprintKey& key);
     void propose(const FingerprintKey& key);
     // Scans bytes [done, done + size) of the segment, which are at `data` with their context before them.
@@ -149,7 +152,6 @@ private:
     std::size_t length_ = 0;
     std::size_t candidates_ = 0;
     SegmentBytes bytes_;
-    std::span<const std::uint8_t> kept_;
 
     Records records_;
     Proposal proposal_;

@@ -1,8 +1,9 @@
 """The receiver's matcher: chunks of either side become copies and wants, and copies are carried out.
 
-What a segment of the basis has for the target is copied out of that segment while it is in memory, by the thread that
-has just chunked it: read once, and often still in a cache. That is only done as long as the target takes it at the
-speed of memory. Everything else is copied by workers.
+What a segment of the basis has for the target is copied out of that segment while it is in memory: read once, and often
+still in a cache. Of the threads that chunk the basis, one at a time does that, since a file takes one writer, and the
+others chunk on. That is only done as long as the target takes it at the speed of memory. Everything else is copied by
+workers.
 
 So the basis is kept a little behind the target. Over a long link, the index comes first instead: wants depend on it,
 and their way is long. Some copies wait for that, to be made while wants and the first literals travel.
