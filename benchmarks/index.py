@@ -20,7 +20,7 @@ from benchmarks.results import FORMAT, Index, LookUps, now
 from parasync.config import COPY_BYTES, DEFAULT_AVERAGE
 from parasync.kernels import ChunkIndex, ChunkMatcher, ChunkTable
 
-FINGERPRINT_BYTES = 16
+FINGERPRINT_BYTES = 8
 LENGTH = DEFAULT_AVERAGE.to_bytes(2, "little")
 BATCH = 64 * 1024
 """Chunks per call of the table's `extend` and the matcher's `match`."""

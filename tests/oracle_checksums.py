@@ -1,4 +1,5 @@
-"""CRC32C and BLAKE3 once more, slow and obvious, written from their definitions (RFC 3720, the BLAKE3 paper)."""
+"""CRC32C, BLAKE3 and short fingerprints once more, slow and obvious, written from their definitions (RFC 3720, the
+BLAKE3 paper, docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -13,6 +14,12 @@ def crc32c(data: bytes) -> int:
         for _ in range(8):
             state = state >> 1 ^ (0x82F63B78 if state & 1 else 0)
     return state ^ U32
+
+
+def shortened(fingerprint: bytes) -> bytes:
+    """The short fingerprint of a full one."""
+    a, b = (int.from_bytes(half, "little") for half in (fingerprint[:8], fingerprint[8:]))
+    return (a ^ (b << 32 | b >> 32) & (1 << 64) - 1).to_bytes(8, "little")
 
 
 INITIAL = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)

@@ -189,11 +189,11 @@ void ChunkTable::encode(std::uint64_t first, std::uint64_t count, std::uint8_t* 
     std::uint8_t* fingerprints = out + count * length_bytes;
     for (std::uint64_t number = first; number < first + count; ++number) {
         const std::uint32_t length = this->length(number);
-        const Fingerprint fingerprint = this->fingerprint(number);
+        const std::uint64_t shortened = this->shortened(number);
         std::memcpy(lengths, &length, length_bytes);
-        std::memcpy(fingerprints, &fingerprint, sizeof fingerprint);
+        std::memcpy(fingerprints, &shortened, sizeof shortened);
         lengths += length_bytes;
-        fingerprints += 16;
+        fingerprints += sizeof shortened;
     }
 }
 
@@ -210,7 +210,7 @@ std::uint64_t ChunkTable::extend(std::span<const std::uint8_t> data) {
     Appender appender(*this);
     for (std::uint64_t i = 0; i < added; ++i) {
         const std::uint32_t length = load_length(lengths + i * length_bytes, length_bytes);
-        appender.add(length, {load_u64(fingerprints + i * 16), load_u64(fingerprints + i * 16 + 8)}, 0);
+        appender.add(length, {load_u64(fingerprints + i * sizeof(std::uint64_t)), 0}, 0);
     }
     appender.publish();
     return added;

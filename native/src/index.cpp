@@ -21,8 +21,8 @@ static_assert(kMaxChunks <= kUnknown);
 
 // The fingerprint is keyed, so its bits are as good as random to whoever made the chunks; the length takes part
 // because runs of zeros of any length share one fingerprint. Never 0; the low bit is of no use to home().
-std::uint32_t hash_of(std::uint32_t length, Fingerprint fingerprint) {
-    const std::uint64_t word = fingerprint.a ^ std::rotl(fingerprint.b, 32) ^ (length * 0x9E3779B97F4A7C15u);
+std::uint32_t hash_of(std::uint32_t length, std::uint64_t fingerprint) {
+    const std::uint64_t word = fingerprint ^ (length * 0x9E3779B97F4A7C15u);
     return static_cast<std::uint32_t>((word * 0xD1B54A32D192ED03u) >> 32) | 1;
 }
 
@@ -85,7 +85,7 @@ void ChunkIndex::reserve(std::uint64_t entries) {
     }
 }
 
-ChunkIndex::Found ChunkIndex::seek(std::uint32_t hash, std::uint32_t length, Fingerprint fingerprint) const {
+ChunkIndex::Found ChunkIndex::seek(std::uint32_t hash, std::uint32_t length, std::uint64_t fingerprint) const {
     for (std::size_t i = home(hash);; i = after(i)) {
         const Bucket& bucket = buckets()[i];
         for (unsigned left = bucket.candidates(hash); left != 0; left &= left - 1) {
@@ -122,13 +122,13 @@ void ChunkIndex::insert_group(std::span<const std::uint32_t> numbers) {
     std::uint32_t hashes[kGroup];
     for (std::size_t i = 0; i < count + kAhead; ++i) {
         if (i < count) {
-            hashes[i] = hash_of(table_.length(numbers[i]), table_.fingerprint(numbers[i]));
+            hashes[i] = hash_of(table_.length(numbers[i]), table_.shortened(numbers[i]));
             __builtin_prefetch(&buckets()[home(hashes[i])], 1);
         }
         if (i < kAhead) continue;
         const std::size_t due = i - kAhead;
         const std::uint32_t number = numbers[due];
-        const Found found = seek(hashes[due], table_.length(number), table_.fingerprint(number));
+        const Found found = seek(hashes[due], table_.length(number), table_.shortened(number));
         if (found.number != kNone) continue;
         buckets()[found.bucket].add(hashes[due], number);
         ++used_;
@@ -154,7 +154,7 @@ void ChunkIndex::find_group(const ChunkTable& sought, std::span<const std::uint3
     const std::size_t count = numbers.size();
     for (std::size_t i = 0; i < count + 2 * kAhead; ++i) {
         if (i < count) {
-            hashes[i] = hash_of(sought.length(numbers[i]), sought.fingerprint(numbers[i]));
+            hashes[i] = hash_of(sought.length(numbers[i]), sought.shortened(numbers[i]));
             __builtin_prefetch(&buckets()[home(hashes[i])]);
         }
         if (i >= kAhead && i < count + kAhead) {
@@ -166,7 +166,7 @@ void ChunkIndex::find_group(const ChunkTable& sought, std::span<const std::uint3
         if (i < 2 * kAhead || decided == undecided_count || undecided[decided] != i - 2 * kAhead) continue;
         const std::size_t due = undecided[decided++];
         const std::uint32_t length = sought.length(numbers[due]);
-        const Fingerprint fingerprint = sought.fingerprint(numbers[due]);
+        const std::uint64_t fingerprint = sought.shortened(numbers[due]);
         if (found[due] == kUnknown || !table_.equal(found[due], length, fingerprint)) {
             found[due] = seek(hashes[due], length, fingerprint).number;
         }

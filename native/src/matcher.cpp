@@ -143,7 +143,7 @@ bool ChunkMatcher::follow(std::uint32_t number, std::uint64_t basis_count, std::
     if (!last_ || number != last_->target + 1 || last_->basis + 1 >= basis_count) return false;
     const ChunkTable& basis = index_->table();
     const std::uint32_t next = last_->basis + 1;
-    if (!basis.equal(next, target_.length(number), target_.fingerprint(number))) return false;
+    if (!basis.equal(next, target_.length(number), target_.shortened(number))) return false;
     hit(number, next, copies);
     return true;
 }
@@ -153,7 +153,7 @@ bool ChunkMatcher::follow_basis(std::uint32_t basis_number, std::vector<Copy>& c
     const std::uint32_t next = last_->target + 1;
     if (!missing_.contains(next)) return false;
     const ChunkTable& basis = index_->table();
-    if (!target_.equal(next, basis.length(basis_number), basis.fingerprint(basis_number))) return false;
+    if (!target_.equal(next, basis.length(basis_number), basis.shortened(basis_number))) return false;
     hit(next, basis_number, copies);
     return true;
 }

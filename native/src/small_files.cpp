@@ -132,11 +132,11 @@ void check_small_average(std::uint32_t average) {
     }
 }
 
-// The bytes of a file's encoded chunks: u16 lengths, then fingerprints.
+// The bytes of a file's encoded chunks: u16 lengths, then short fingerprints.
 std::uint64_t length_of(const SmallReader::Have& have) {
     check_small_average(have.average);
     const std::span<const std::uint8_t> chunks = have.chunks;
-    constexpr std::size_t kEncoded = sizeof(std::uint16_t) + sizeof(Fingerprint);
+    constexpr std::size_t kEncoded = sizeof(std::uint16_t) + sizeof(std::uint64_t);
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < chunks.size() / kEncoded; ++i) {
         std::uint16_t length;

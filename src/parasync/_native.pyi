@@ -1,6 +1,7 @@
 """Typed stub of the C++ core. Every call that touches bytes releases the GIL.
 
 Fingerprints are 16 bytes: two little-endian u64, the residues modulo the key's two polynomials.
+A short fingerprint is 8 bytes: the first of them XOR the second rotated by 32.
 Extents are packed records of two little-endian u64 (offset, length): 16 bytes.
 Copies are packed records of three little-endian u64 (target offset, basis offset, length): 24 bytes.
 Tokens are packed records of u32 weak checksum, u32 length, u64 basis offset and 32 bytes of strong checksum: 48 bytes.
@@ -75,13 +76,13 @@ class ChunkTable:
         """Extents of the chunks with these numbers (u32 each). IndexError if one is not there."""
 
     def encode(self, first: int, count: int) -> bytes:
-        """`count` chunks for the wire: lengths (u16 if the maximum chunk fits, else u32), then fingerprints.
+        """`count` chunks for the wire: lengths (u16 if the maximum chunk fits, else u32), then short fingerprints.
 
         IndexError if the table does not have them all.
         """
 
     def extend(self, data: Buffer) -> int:
-        """Append chunks from the wire; returns how many.
+        """Append chunks from the wire; returns how many. Only their short fingerprints are known then.
 
         ValueError if the byte count does not divide, a length is 0 or above the maximum, one other than
         the file's last is below the minimum, or the chunks exceed the file's size. Nothing is appended then.
@@ -92,7 +93,7 @@ class ChunkTable:
         """(offset, length, fingerprint) of one chunk; for tests and reports, not for hot paths. IndexError."""
 
     def fold(self, key: FingerprintKey) -> bytes:
-        """Fingerprint of the file's first `end` bytes, combined from its chunks."""
+        """Fingerprint of the file's first `end` bytes, combined from its chunks; none of them may be from the wire."""
 
     def digest(self) -> bytes:
         """32 bytes that depend on every length and fingerprint (for comparing runs, not for security)."""
@@ -284,7 +285,7 @@ class TargetWriter:
 MAX_SMALL: int
 """Largest small file, bytes."""
 MAX_SMALL_AVERAGE: int
-"""Largest average chunk size for small files: their chunks are encoded in 18 bytes each."""
+"""Largest average chunk size for small files: their chunks are encoded in 10 bytes each."""
 CHANGED: int
 """A small file's error: it is not what it was said to be."""
 UNVERIFIED: int

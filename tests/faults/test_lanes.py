@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from oracle_checksums import shortened
 from parasync import api
 from parasync.config import DISTANT_LANES, LANE_PIECE_BYTES, LOSSY_LANES, MATCHINGS
 from parasync.errors import ConnectionLostError, ParaSyncError, ProtocolError, StartError, UsageError
@@ -308,7 +309,7 @@ def push_chunks(peer: ScriptedPeer, *batches: tuple[int, int]) -> str:
     peer.hear(FrameType.NEEDS)
     table = ChunkTable(8192, len(data))
     pieces = [data[start : start + 8192] for start in range(0, len(data), 8192)]
-    table.extend((8192).to_bytes(2, "little") * 101 + b"".join(map(key.fingerprint, pieces)))
+    table.extend((8192).to_bytes(2, "little") * 101 + b"".join(shortened(key.fingerprint(piece)) for piece in pieces))
     for first, count in batches:
         peer.say(FrameType.CHUNKS, first.to_bytes(4, "little") + table.encode(first, count), count=count)
     peer.say(FrameType.KEEPALIVE)

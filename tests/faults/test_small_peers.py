@@ -191,11 +191,11 @@ def test_the_sender_sends_what_the_chunks_lack(tmp_path: Path) -> None:
 
 
 CHUNKS = {
-    "no whole chunk": bytes(17),
-    "chunks of no length": bytes(36),
-    "chunks above the maximum": b"\xff\xff" + bytes(16),
-    "more than a small file has": b"\x00\x08" * 200 + bytes(16 * 200),
-    "more chunks than there can be": bytes(18 * 258),
+    "no whole chunk": bytes(9),
+    "chunks of no length": bytes(20),
+    "chunks above the maximum": b"\xff\xff" + bytes(8),
+    "more than a small file has": b"\x00\x08" * 200 + bytes(8 * 200),
+    "more chunks than there can be": bytes(10 * 258),
     "none": b"",
 }
 
@@ -215,7 +215,7 @@ def test_a_large_file_is_not_asked_for_as_a_patch(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(300_000))
     with pushed_to(tmp_path / "file") as (peer, outcome):
         greet(peer)
-        ask(peer, NeedItem(0, Need.PATCH, 2048, bytes(16), b"\x00\x08" + bytes(16)))
+        ask(peer, NeedItem(0, Need.PATCH, 2048, bytes(16), b"\x00\x08" + bytes(8)))
         peer.hear(FrameType.ERROR)
     assert "too large" in str(outcome[0])
 

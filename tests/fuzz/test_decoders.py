@@ -50,7 +50,7 @@ VALID: dict[Callable[[bytes], Any], bytes] = {
             NeedItem(0, Need.WHOLE, 0),
             NeedItem(70_000, Need.DELTA, 8192),
             NeedItem(9, Need.COMPARE, 8192, b"f" * 16),
-            NeedItem(10, Need.PATCH, 2048, b"f" * 16, b"c" * 36),
+            NeedItem(10, Need.PATCH, 2048, b"f" * 16, b"c" * 20),
         ]
     ),
     content.decode_small: content.encode_small(

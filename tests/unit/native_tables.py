@@ -6,6 +6,7 @@ import functools
 import random
 import struct
 
+from oracle_checksums import shortened
 from parasync._native import ChunkTable, FingerprintKey
 
 Row = tuple[int, bytes]
@@ -17,9 +18,9 @@ AVERAGE = 2048
 
 
 def wire(average: int, rows: list[Row]) -> bytes:
-    """What `ChunkTable.encode` must give, written down a second time."""
+    """What `ChunkTable.encode` must give, written down a second time, of full or short fingerprints."""
     length = "H" if average * 3 // 2 <= 0xFFFF else "I"
-    return struct.pack(f"<{len(rows)}{length}", *(r[0] for r in rows)) + b"".join(r[1] for r in rows)
+    return struct.pack(f"<{len(rows)}{length}", *(r[0] for r in rows)) + b"".join(shortened(r[1]) for r in rows)
 
 
 def table_of(rows: list[Row], average: int = AVERAGE) -> ChunkTable:
@@ -35,8 +36,8 @@ def rows_of(table: ChunkTable) -> list[Row]:
 
 @functools.cache
 def fingerprint(word: int) -> bytes:
-    """A fingerprint that stands for content number `word`."""
-    return random.Random(word).randbytes(16)
+    """A fingerprint that stands for content number `word`, and is its own short one."""
+    return random.Random(word).randbytes(8) + bytes(8)
 
 
 def copies(batch: bytes) -> list[tuple[int, int, int]]:

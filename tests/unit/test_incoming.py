@@ -72,9 +72,9 @@ def given_up(file: IncomingFile) -> None:
 
 def test_chunks_of_an_attempt_that_was_given_up_are_ignored(root: Root, tmp_path: Path) -> None:
     file, table = opened(root), chunks(tmp_path)
-    file.add_chunks(0, table.encode(0, 5), 5, False, KEY)
+    file.add_chunks(0, table.encode(0, 5), 5, False)
     given_up(file)
-    file.add_chunks(5, table.encode(5, 5), 5, False, KEY)
+    file.add_chunks(5, table.encode(5, 5), 5, False)
     assert file.match() is None
     file.close()
 
@@ -83,7 +83,7 @@ def test_chunks_of_the_whole_file_are_a_breach(root: Root, tmp_path: Path) -> No
     file, table = opened(root), chunks(tmp_path)
     given_up(file)
     with pytest.raises(ProtocolError, match="not waiting for any"):
-        file.add_chunks(0, table.encode(0, 5), 5, True, KEY)
+        file.add_chunks(0, table.encode(0, 5), 5, True)
     file.close()
 
 
@@ -92,7 +92,7 @@ def test_the_end_of_an_attempt_that_was_given_up_is_ignored(root: Root) -> None:
     rebuilt = file.writer(retry=False)
     assert rebuilt is not None
     given_up(file)
-    assert file.end(bytes(16), rebuilt, KEY, in_order=True) is Outcome.PENDING
+    assert file.end(bytes(16), rebuilt, in_order=True) is Outcome.PENDING
     file.close()
 
 

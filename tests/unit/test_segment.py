@@ -6,6 +6,8 @@ import errno
 import gc
 import os
 import random
+import struct
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,17 @@ import pytest
 
 import oracle
 from native_support import KEY, SECRET, expected_chunks, native_chunks, rows
-from parasync.kernels import CONTEXT, ChunkTable, Merger, Segment, crc32c, fingerprint_key
+from oracle_checksums import shortened
+from parasync.kernels import (
+    CONTEXT,
+    ChunkIndex,
+    ChunkMatcher,
+    ChunkTable,
+    Merger,
+    Segment,
+    crc32c,
+    fingerprint_key,
+)
 
 AVERAGE = 2048
 SIZE = 700_001
@@ -40,6 +52,25 @@ def test_a_file_gives_the_chunks_of_its_bytes(kernel: str, file: int, length: in
     assert table.end == SIZE
     assert rows(table) == native_chunks(DATA, AVERAGE)
     assert table.fold(KEY) == KEY.fingerprint(DATA)
+    sent = table.encode(0, len(table))
+    assert sent[2 * len(table) :] == b"".join(shortened(fingerprint) for _, fingerprint in rows(table))
+
+
+def test_chunks_from_the_wire_are_found_among_those_of_a_file(file: int) -> None:
+    basis = ChunkTable(AVERAGE, SIZE)
+    merger, segment = Merger(KEY, basis), Segment(SIZE)
+    segment.scan_file(KEY, AVERAGE, file, 0, SIZE)
+    merger.merge(segment)
+    target = ChunkTable(AVERAGE, SIZE)
+    target.extend(basis.encode(0, len(basis)))
+    known, received = ChunkIndex(basis), ChunkIndex(target)
+    known.insert(0, len(basis))
+    received.insert(0, len(target))
+    numbers = array("I", range(len(basis))).tobytes()
+    assert known.find(target, 0, len(target)) == received.find(basis, 0, len(basis)) == numbers
+    for index, sought in ((known, target), (received, basis)):
+        matcher = ChunkMatcher(sought, index, 1 << 30)
+        assert matcher.match(0, len(sought)) == struct.pack("<QQQ", 0, 0, SIZE)
 
 
 class TestBytesThatAreNotKept:

@@ -61,11 +61,12 @@ public:
         const Place place = place_of(number);
         return weak_page(place)[place.line * kPerLine + place.within];
     }
-    // Whether it has this length and fingerprint.
-    bool equal(std::uint64_t number, std::uint32_t length, Fingerprint fingerprint) const {
+    std::uint64_t shortened(std::uint64_t number) const { return fingerprint(number).shortened(); }
+    // Whether it has this length and short fingerprint.
+    bool equal(std::uint64_t number, std::uint32_t length, std::uint64_t shortened) const {
         const Place place = place_of(number);
         const Line& found = line(place);
-        return found.fingerprints[place.within] == fingerprint && found.length(place.within) == length;
+        return found.fingerprints[place.within].shortened() == shortened && found.length(place.within) == length;
     }
     // Fetches the chunk and the one behind it into the cache. Always inlined: as a function of its own it would be one
     // without effect, whose calls the compiler removes.
@@ -84,13 +85,14 @@ public:
     void append_each(std::span<const std::uint32_t> lengths, const Fingerprint* fingerprints,
                      const std::uint32_t* weak = nullptr);
 
-    // Bytes of one chunk on the wire: its length in 2 or 4 bytes, then its fingerprint in 16.
+    // Bytes of one chunk on the wire: its length in 2 or 4 bytes, then its short fingerprint in 8.
     std::size_t encoded_length_bytes() const { return maximum() <= 0xFFFF ? 2 : 4; }
-    std::size_t encoded_bytes() const { return encoded_length_bytes() + 16; }
-    // Writes chunks [first, first + count) to `out`, count * encoded_bytes() long: all lengths, then all fingerprints,
-    // little-endian. Throws std::out_of_range if they are not all there.
+    std::size_t encoded_bytes() const { return encoded_length_bytes() + sizeof(std::uint64_t); }
+    // Writes chunks [first, first + count) to `out`, count * encoded_bytes() long: all lengths, then all short
+    // fingerprints, little-endian. Throws std::out_of_range if they are not all there.
     void encode(std::uint64_t first, std::uint64_t count, std::uint8_t* out) const;
-    // Appends what encode() wrote; returns the number of chunks. Throws std::invalid_argument, with nothing
+    // Appends what encode() wrote, with short fingerprints, so that fold() and digest() mean nothing any more; returns
+    // the number of chunks. Throws std::invalid_argument, with nothing
     // appended, where append() would, and if the byte count does not divide or there should be weak checksums. Writer
     // only.
     std::uint64_t extend(std::span<const std::uint8_t> data);

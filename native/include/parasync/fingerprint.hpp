@@ -7,6 +7,7 @@
 //   - H(empty) = 0, leading zero bytes change nothing, and H(A || B) = H(A) x^(8 |B|) + H(B).
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,6 +20,10 @@ struct Fingerprint {
     std::uint64_t b = 0;
 
     friend bool operator==(const Fingerprint&, const Fingerprint&) = default;
+
+    // The short fingerprint, by which chunks are compared. Both residues are in it, so that nobody can choose content
+    // whose difference has many factors of one degree. It is its own short fingerprint, with b = 0.
+    [[gnu::always_inline]] inline std::uint64_t shortened() const { return a ^ std::rotl(b, 32); }
 
     // Always inlined: a copy compiled for one instruction set must never serve another (see kernels.cmake).
     [[gnu::always_inline]] friend inline Fingerprint operator^(Fingerprint left, Fingerprint right) {

@@ -1,4 +1,4 @@
-// From (length, fingerprint) to the number of a chunk that has both.
+// From (length, short fingerprint) to the number of a chunk that has both.
 #pragma once
 
 #include <cstddef>
@@ -67,7 +67,7 @@ private:
         std::uint32_t number;
         std::size_t bucket;
     };
-    Found seek(std::uint32_t hash, std::uint32_t length, Fingerprint fingerprint) const;
+    Found seek(std::uint32_t hash, std::uint32_t length, std::uint64_t fingerprint) const;
     std::uint32_t first_candidate(std::uint32_t hash) const;
     void insert_group(std::span<const std::uint32_t> numbers);
     void find_group(const ChunkTable& sought, std::span<const std::uint32_t> numbers, std::uint32_t* found) const;

@@ -81,9 +81,7 @@ class IncomingFile:
         self.tentative: TentativeSide | None = None
         self._basis_job: ChunkingJob | None = None
         self._matching: Matching | None = None
-        self._target_complete = False
         self._early: dict[int, tuple[Buffer, int]] = {}
-        self._end: bytes | None = None
         self._marked = False
         self._held_back: list[bytes] | None = []
         self._held_bytes = 0
@@ -196,7 +194,7 @@ class IncomingFile:
                 raise ProtocolError(f"weak checksums of '{display(self.path)}', which is not waiting for any")
             return self.tentative if self.retried == retry else None
 
-    def add_chunks(self, first: int, payload: Buffer, count: int, retry: bool, key: FingerprintKey) -> None:
+    def add_chunks(self, first: int, payload: Buffer, count: int, retry: bool) -> None:
         """A batch of the target's chunks, from number `first`; over lanes, batches may overtake each other.
 
         Raises:
@@ -206,32 +204,28 @@ class IncomingFile:
             if self.retried != retry:
                 return
             target = self._target
-            if target is None or self._target_complete:
+            if target is None or target.end == target.size:
                 raise ProtocolError(f"chunks of '{display(self.path)}', which is not waiting for any")
             if first in self._early or not len(target) <= first <= target.size // (self.average // 2):
                 raise ProtocolError(f"chunks of '{display(self.path)}' from number {first}, which is not to come")
             self._early[first] = payload, count
             while (next_in_order := self._early.pop(len(target), None)) is not None:
                 self._extend(target, *next_in_order)
-            if self._end is not None and target.end == target.size:
-                self._finish_target(target, self._end, key)
 
-    def end(self, fingerprint: bytes, rebuilt: Reconstruction, key: FingerprintKey, in_order: bool) -> Outcome:
+    def end(self, fingerprint: bytes, rebuilt: Reconstruction, in_order: bool) -> Outcome:
         """The sender's FILE_END: all chunks, or all literals of a whole file, were sent.
 
         Without lanes they came `in_order`; else some of them may still be on their way.
 
         Raises:
-            ProtocolError: chunks are missing, or do not add up to the fingerprint.
+            ProtocolError: chunks are missing.
         """
         with self._lock:
             if self.rebuilt is not rebuilt:
                 return Outcome.PENDING
             target = self._target
-            if target is not None:
-                if in_order or target.end == target.size:
-                    self._finish_target(target, fingerprint, key)
-                self._end = fingerprint
+            if target is not None and in_order and target.end < target.size:
+                raise ProtocolError(f"the chunks of '{display(self.path)}' do not make up the file")
         return rebuilt.expect(fingerprint)
 
     def _extend(self, target: ChunkTable, payload: Buffer, count: int) -> None:
@@ -241,16 +235,11 @@ class IncomingFile:
             raise ProtocolError(f"bad chunks of '{display(self.path)}': {error}") from None
         if added != count:
             raise ProtocolError(f"{added} chunks of '{display(self.path)}' where {count} were announced")
-        if any(first < len(target) for first in self._early):
-            raise ProtocolError(f"chunks of '{display(self.path)}' that came before")
+        complete = target.end == target.size
+        if any(complete or first < len(target) for first in self._early):
+            raise ProtocolError(f"chunks of '{display(self.path)}' that came before, or beyond its end")
         if self._basis_job is not None:
-            complete = target.end == target.size
             self._basis_job.allow(self._basis_job.table.size if complete else target.end - BEHIND_BYTES)
-
-    def _finish_target(self, target: ChunkTable, fingerprint: bytes, key: FingerprintKey) -> None:
-        if target.end != target.size or self._early or target.fold(key) != fingerprint:
-            raise ProtocolError(f"the chunks of '{display(self.path)}' do not add up to the file")
-        self._target_complete = True
 
     def mark(self) -> bool:
         """Note that the matcher has something to do here; False if that is noted already."""
@@ -323,9 +312,7 @@ class IncomingFile:
             self.need = Need.WHOLE
             parts = self._take_parts()
             self._target = self._matching = None
-            self._target_complete = False
             self._early.clear()
-            self._end = None
             self.stage = Stage.WAITING
         _release(*parts)
         return Attempt.NEW

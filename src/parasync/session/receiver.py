@@ -197,7 +197,7 @@ class Receiver:
         first = int.from_bytes(payload[:FIRST_BYTES], "little")
         if (file := self._flight.current(header)) is not None:
             retry = bool(header.flags & Flags.RETRY)
-            file.add_chunks(first, payload[FIRST_BYTES:], header.count, retry, self._key)
+            file.add_chunks(first, payload[FIRST_BYTES:], header.count, retry)
             self._reuse.grown(file)
 
     def _on_weak(self, header: Header) -> None:
@@ -247,7 +247,7 @@ class Receiver:
         rebuilt = self._writer(file, header)
         if rebuilt is None:
             return
-        outcome = file.end(fingerprint, rebuilt, self._key, in_order=not self._lanes.expected)
+        outcome = file.end(fingerprint, rebuilt, in_order=not self._lanes.expected)
         self._reuse.grown(file)
         if outcome is not Outcome.PENDING:
             # Committing waits for the disk, so a writer does it.

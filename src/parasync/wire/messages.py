@@ -31,6 +31,8 @@ KEY_BYTES = 16
 """[limit.key]"""
 FINGERPRINT_BYTES = 16
 """[limit.fingerprint]"""
+SHORT_FINGERPRINT_BYTES = 8
+"""[limit.short_fingerprint] Of a chunk on the wire."""
 EXTENT_BYTES = 16
 """[limit.extent] Offset and length, each u64 LE."""
 COPY_BYTES = 24
@@ -39,7 +41,7 @@ STRONG_TOKEN_BYTES = 48
 """[limit.strong_token] Weak checksum u32, length u32, basis offset u64, strong checksum."""
 MAX_TOKENS = TOKENS_IN_FLIGHT
 """[limit.tokens] Tokens of a file that the sender has not answered."""
-SMALL_CHUNK_BYTES = 18
+SMALL_CHUNK_BYTES = 2 + SHORT_FINGERPRINT_BYTES
 MAX_SMALL_CHUNKS = 257
 """[limit.small_chunks] Chunks of a small file: its longest, in the shortest chunks, and one more."""
 WEAK_BYTES = 4
@@ -141,7 +143,7 @@ _LANE = (1, MAX_LANES)  # [limit.lanes]
 _BATCH = (1, MAX_BATCH)
 _MOST = (1, MAX_FRAME)
 _SHORTEST_ENTRY = 7
-_CHUNK_BYTES = (18, 20)
+_CHUNK_BYTES = (2 + SHORT_FINGERPRINT_BYTES, 4 + SHORT_FINGERPRINT_BYTES)
 _EXTENTS = (EXTENT_BYTES, EXTENT_BYTES)
 _INDICES = (INDEX_BYTES, INDEX_BYTES)
 _MARK = (MARK_BYTES, MARK_BYTES)
