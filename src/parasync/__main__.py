@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from parasync.session.ahead import Ahead
+    from parasync.cli.early import Begun
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 """Starting makes some ten thousand objects that stay, and no garbage. With the default of 700 the collector looks at
@@ -24,22 +24,22 @@ default of 5 ms a local sync of 14,535 small files took 3.7 s, with this 2.5 s (
 def run() -> NoReturn:
     """The program `parasync`."""
     _prepare()
-    ahead = _begin(sys.argv[2:]) if sys.argv[1:2] == ["sync"] else None
+    begun = _begin(sys.argv[2:]) if sys.argv[1:2] == ["sync"] else None
     from parasync.cli.main import main  # noqa: PLC0415 - what was begun goes on meanwhile
 
-    _leave(main(ahead=ahead))
+    _leave(main(begun=begun))
 
 
 def run_sync() -> NoReturn:
     """The program `psync`."""
     _prepare()
-    ahead = _begin(sys.argv[1:])
+    begun = _begin(sys.argv[1:])
     from parasync.cli.main import main_sync  # noqa: PLC0415
 
-    _leave(main_sync(ahead=ahead))
+    _leave(main_sync(begun=begun))
 
 
-def _begin(words: list[str]) -> Ahead | None:
+def _begin(words: list[str]) -> Begun:
     from parasync.cli import early  # noqa: PLC0415 - other commands need none of it
 
     return early.begin(words)

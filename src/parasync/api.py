@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from parasync.errors import PartialTransferError, UsageError
 from parasync.location import Location, parse
@@ -18,6 +19,7 @@ from parasync.session.ahead import BASIS, TARGET, Ahead, new_key
 from parasync.session.context import Context
 from parasync.tracing import OFF, Tracer
 from parasync.transport.dialling import Dialling
+from parasync.transport.tcp import Connecting
 from parasync.tree.destination import find_basis
 from parasync.tree.scan import Source, is_single_file, open_source
 
@@ -33,6 +35,7 @@ def sync(
     monitor: Monitor | None = None,
     tracer: Tracer = OFF,
     ahead: Ahead | None = None,
+    connecting: Connecting | None = None,
 ) -> Report:
     """Make `destination` hold what `sources` hold, moving as few bytes as possible.
 
@@ -42,13 +45,17 @@ def sync(
     whose status is then "partial" or "vanished". The event "connected" says
     that the other side is there; until then ssh may be talking to the user.
     A `Tracer` gets the spans of both sides. What a program has begun `ahead` of
-    this is used where it fits, and ended in any case.
+    this, and a connection that is on its way, are used where they fit, and ended
+    in any case.
 
     Raises:
         ParaSyncError: nothing more could be done; the subclass says what kind of trouble it was.
     """
     context = Context(options or Options(), monitor or Monitor(), tracer)
-    with ahead or Ahead(new_key()) as begun:
+    with ExitStack() as stack:
+        if connecting is not None:
+            stack.callback(connecting.close)
+        begun = stack.enter_context(ahead or Ahead(new_key()))
         begun.watch(tracer)
         if isinstance(sources, (str, bytes, os.PathLike)):
             sources = [sources]
@@ -59,14 +66,16 @@ def sync(
         started = time.monotonic()
         context.monitor.emit("start")
         if froms[0].host and not to.host:
-            report = _pull(froms, to, context, begun)
+            report = _pull(froms, to, context, begun, connecting)
         else:
-            report = _from_here(froms, to, context, begun)
+            report = _from_here(froms, to, context, begun, connecting)
         report.seconds = time.monotonic() - started
         return report
 
 
-def _from_here(froms: list[Location], to: Location, context: Context, ahead: Ahead) -> Report:
+def _from_here(
+    froms: list[Location], to: Location, context: Context, ahead: Ahead, connecting: Connecting | None
+) -> Report:
     """Push, or sync locally."""
     if any(source.host for source in froms):
         raise UsageError(
@@ -84,7 +93,7 @@ def _from_here(froms: list[Location], to: Location, context: Context, ahead: Ahe
             from parasync import client  # noqa: PLC0415
 
             return client.local(to, sources, failures, context, ahead)
-        with Dialling(to, context.options, context.monitor) as dialling:
+        with Dialling(to, context.options, context.monitor, connecting) as dialling:
             from parasync import client  # noqa: PLC0415
 
             return client.push(dialling, to, sources, failures, context, ahead)
@@ -93,7 +102,7 @@ def _from_here(froms: list[Location], to: Location, context: Context, ahead: Ahe
             source.root.close()
 
 
-def _pull(froms: list[Location], to: Location, context: Context, ahead: Ahead) -> Report:
+def _pull(froms: list[Location], to: Location, context: Context, ahead: Ahead, connecting: Connecting | None) -> Report:
     if any(source.server != froms[0].server for source in froms):
         raise UsageError("sources on different hosts or modules: run one sync for each")
     if len(froms) == 1 and (basis := find_basis(to.path, froms[0].path)) is not None:
@@ -102,7 +111,7 @@ def _pull(froms: list[Location], to: Location, context: Context, ahead: Ahead) -
             ahead.begin(directory, name, BASIS, context.options)
     else:
         ahead.give_up()
-    with Dialling(froms[0], context.options, context.monitor) as dialling:
+    with Dialling(froms[0], context.options, context.monitor, connecting) as dialling:
         from parasync import client  # noqa: PLC0415
 
         return client.pull(dialling, froms, to, context, ahead)

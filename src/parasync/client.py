@@ -44,6 +44,7 @@ def push(
         many=len(sources) + len(failures) > 1,
         token=link.new_token(),
         key=ahead.key,
+        unasked=ahead.average,
         context=context,
     )
     finish = handshake.push(link, hello, sources, failures, context, ahead)
@@ -103,6 +104,7 @@ def local(
         single_file=is_single_file(sources),
         many=len(sources) + len(failures) > 1,
         key=ahead.key,
+        unasked=ahead.average,
         context=context,
     )
     here, there = memory_pair()

@@ -99,7 +99,7 @@ MAX_LANES = 15
 STREAMS_AS_NEEDED = 0
 """--streams: one connection over a short link, 1 + DISTANT_LANES over a long one, and 1 + LOSSY_LANES as soon as that
 turns out to lose packets."""
-DISTANT_LANES = 2
+DISTANT_LANES = 5
 LOSSY_LANES = 7
 LONG_ROUND_TRIP = 0.02
 """Over shorter ones, a connection is at its full rate soon, at the beginning and after losses."""

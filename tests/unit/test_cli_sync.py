@@ -146,6 +146,7 @@ def test_a_signal_ends_a_sync_with_exit_20_and_a_summary(
     args = [*COMMAND, "sync", "--json", "file", url]
     with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as client:
         connection, _ = silent_server.accept()
+        connection.recv(1, socket.MSG_PEEK)  # it is connected before it has even read its options
         client.send_signal(stop)
         out, err = client.communicate(timeout=60)
         connection.close()

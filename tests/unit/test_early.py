@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,10 @@ import pytest
 from cli_support import COMMAND
 from parasync.cli import early
 from parasync.config import CHUNKING_DEFAULT, INLINE_BYTES, default_average
+from parasync.server import Module
 from parasync.session.ahead import BASIS, TARGET
+from parasync.transport.tcp import Listener, SocketStream
+from support import serving
 
 DATA = random.Random(1).randbytes(INLINE_BYTES + 1_000_000)
 
@@ -32,7 +37,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def begun(*words: str) -> list[str]:
     """Which of the files is being chunked."""
-    ahead = early.begin(words)
+    ahead, connecting = early.begin(words)
+    if connecting is not None:
+        connecting.close()
     if ahead is None:
         return []
     found = []
@@ -100,6 +107,64 @@ def test_the_basis(here: Path, words: tuple[str, ...], name: str) -> None:
 )
 def test_nothing_is_begun_where_there_is_no_such_file(here: Path, words: tuple[str, ...]) -> None:
     assert begun(*words) == []
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[socket.socket, str]]:
+    """A listening socket, and what to call a module there."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+        yield listening, f"parasync://127.0.0.1:{listening.getsockname()[1]}/m"
+
+
+def test_the_connection_to_the_server_is_begun(here: Path, server: tuple[socket.socket, str]) -> None:
+    listening, url = server
+    for words in (("file", url), ("-v", "inside/", f"{url}/x"), (url, "absent"), ("a", "b", url)):
+        begun = early.begin(words)
+        assert begun.connecting is not None
+        listening.accept()[0].close()
+        begun.connecting.close()
+        if begun.ahead is not None:
+            with begun.ahead:
+                pass
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("file", "inside"), ("file", "host:m"), ("{url}", "{url}"), ("--help", "file", "{url}"), ("file", "{url}", "-v")],
+)
+def test_no_connection_is_begun_where_none_is_needed(
+    here: Path, server: tuple[socket.socket, str], words: tuple[str, ...]
+) -> None:
+    _, url = server
+    ahead, connecting = early.begin([word.format(url=url) for word in words])
+    assert connecting is None
+    if ahead is not None:
+        with ahead:
+            pass
+
+
+@pytest.mark.parametrize("words", [("file", "{url}/m/file"), ("{url}/m/file", "file")])
+def test_one_connection_serves_the_sync_that_was_foreseen(
+    here: Path, words: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted: list[SocketStream] = []
+    accept = Listener.accept
+
+    def counting(listener: Listener) -> SocketStream:
+        accepted.append(accept(listener))
+        return accepted[-1]
+
+    monkeypatch.setattr(Listener, "accept", counting)
+    with serving(Module("m", bytes(here / "inside"), read_only=False)) as url:
+        command = [*COMMAND, "sync", "-q", "-I", "--streams", "1", *(word.format(url=url) for word in words)]
+        subprocess.run(command, check=True)
+    assert len(accepted) == 1
+    assert (here / "inside/file").read_bytes() == (here / "file").read_bytes()
+
+
+def test_an_unknown_host_is_left_to_the_sync(here: Path) -> None:
+    assert early.begin(("inside", "parasync://host.invalid/m")).connecting is None
 
 
 def test_no_descriptor_takes_the_number_of_a_closed_stream(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,18 +72,19 @@ def given_up(file: IncomingFile) -> None:
 
 def test_chunks_of_an_attempt_that_was_given_up_are_ignored(root: Root, tmp_path: Path) -> None:
     file, table = opened(root), chunks(tmp_path)
-    file.add_chunks(0, table.encode(0, 5), 5, False)
+    file.add_chunks(0, table.encode(0, 5), 5)
     given_up(file)
-    file.add_chunks(5, table.encode(5, 5), 5, False)
+    file.add_chunks(5, table.encode(5, 5), 5)
     assert file.match() is None
     file.close()
 
 
-def test_chunks_of_the_whole_file_are_a_breach(root: Root, tmp_path: Path) -> None:
-    file, table = opened(root), chunks(tmp_path)
-    given_up(file)
+def test_chunks_of_a_file_that_comes_whole_are_a_breach(root: Root, tmp_path: Path) -> None:
+    entry = Entry(b"file", Kind.FILE, len(TARGET), 0, 0o644)
+    file, table = IncomingFile(0, entry, b"file", Need.WHOLE, Options(average=AVERAGE)), chunks(tmp_path)
+    file.open_whole(root, KEY)
     with pytest.raises(ProtocolError, match="not waiting for any"):
-        file.add_chunks(0, table.encode(0, 5), 5, True)
+        file.add_chunks(0, table.encode(0, 5), 5)
     file.close()
 
 

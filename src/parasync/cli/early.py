@@ -1,8 +1,9 @@
-"""Phase I is begun before the command line is understood.
+"""Phase I and the connection are begun before the command line is understood.
 
-Understanding it takes click and what a session takes, some 70 ms of imports on
+Understanding it takes click and what a session takes, some 40 ms of imports on
 one core. Nearly always the last two words are the source and the destination,
-and say which file this side will chunk. A wrong guess costs some reading:
+and say which file this side will chunk, and which server it will talk to. A
+wrong guess costs some reading, or a connection on which nothing is said:
 nothing is decided by it, and the sync, once it knows better, gives it up.
 """
 
@@ -13,27 +14,56 @@ import stat
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
-from parasync.errors import UsageError
-from parasync.location import parse
+from parasync.errors import ParaSyncError, UsageError
+from parasync.location import Location, parse
 from parasync.session.ahead import BASIS, TARGET, Ahead, new_key
+from parasync.transport.tcp import Connecting
 
 
-def begin(words: Sequence[str]) -> Ahead | None:
-    """Begin on the file that `parasync sync` with these arguments is about, if that is easily told."""
-    if len(words) < 2 or any(word.startswith("-") for word in words[-2:]):
-        return None
+class Begun(NamedTuple):
+    """What is under way, as far as it was easily told."""
+
+    ahead: Ahead | None = None
+    connecting: Connecting | None = None
+
+
+NOTHING = Begun()
+
+
+def begin(words: Sequence[str]) -> Begun:
+    """Begin what `parasync sync` with these arguments is about."""
+    if len(words) < 2 or any(word.startswith("-") for word in words[-2:]) or {"--help", "--version"} & {*words}:
+        return NOTHING
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        return None  # it would get the number of a stream that the caller closed
-    with suppress(UsageError, OSError, RuntimeError):  # the last: no thread to be had; the sync will say so
+        return NOTHING  # a file or socket would get the number of a stream that the caller closed
+    try:
         source, destination = parse(os.fsencode(words[-2])), parse(os.fsencode(words[-1]))
-        if not source.host:
-            return _begin_on(source.path, TARGET)
-        if not destination.host:
-            name = source.path.rpartition(b"/")[2]
-            inside = os.path.isdir(destination.path)
-            return _begin_on(os.path.join(destination.path, name) if inside else destination.path, BASIS)
+    except UsageError:
+        return NOTHING
+    if source.host and destination.host:
+        return NOTHING
+    ahead = None
+    with suppress(OSError, ValueError, RuntimeError):  # the last: no thread to be had; the sync will say so
+        ahead = _begin_file(source, destination)
+    return Begun(ahead, _begin_connection(source if source.host else destination))
+
+
+def _begin_connection(there: Location) -> Connecting | None:
+    if not there.module:
+        return None
+    with suppress(ParaSyncError):  # the sync will say so
+        return Connecting(there.host, there.port)
     return None
+
+
+def _begin_file(source: Location, destination: Location) -> Ahead | None:
+    if not source.host:
+        return _begin_on(source.path, TARGET)
+    name = source.path.rpartition(b"/")[2]
+    inside = os.path.isdir(destination.path)
+    return _begin_on(os.path.join(destination.path, name) if inside else destination.path, BASIS)
 
 
 def _begin_on(path: bytes, name: str) -> Ahead | None:

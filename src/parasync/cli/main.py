@@ -21,7 +21,7 @@ from parasync.errors import InterruptedSyncError, ParaSyncError, UsageError, int
 from parasync.model import Report
 
 if TYPE_CHECKING:
-    from parasync.session.ahead import Ahead
+    from parasync.cli.early import Begun
 
 TRACEBACK_VARIABLE = "PARASYNC_TRACEBACK"
 
@@ -68,36 +68,36 @@ def group() -> None:
     """Parallel delta synchronisation of files and trees: rsync's semantics, all cores, fewer bytes."""
 
 
-def main(args: Sequence[str] | None = None, ahead: Ahead | None = None) -> int:
-    """The command `parasync`; returns its exit code. A sync takes over what was begun `ahead` of it."""
-    return _run(group, "parasync", args, ahead)
+def main(args: Sequence[str] | None = None, begun: Begun | None = None) -> int:
+    """The command `parasync`; returns its exit code. A sync takes over what was `begun`."""
+    return _run(group, "parasync", args, begun)
 
 
-def main_sync(args: Sequence[str] | None = None, ahead: Ahead | None = None) -> int:
+def main_sync(args: Sequence[str] | None = None, begun: Begun | None = None) -> int:
     """The command `psync`, which is `parasync sync`; returns its exit code."""
-    return _run(load_command("sync"), "psync", args, ahead)
+    return _run(load_command("sync"), "psync", args, begun)
 
 
-def _run(command: click.Command, name: str, args: Sequence[str] | None, ahead: Ahead | None = None) -> int:
+def _run(command: click.Command, name: str, args: Sequence[str] | None, begun: Begun | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     _prepare_streams()
     with _signals_raise():
         try:
-            status = _invoke(command, name, words, ahead)
+            status = _invoke(command, name, words, begun)
             _flush()
         except BaseException as error:  # noqa: BLE001 - the one place where everything ends as a line and a code
             return _report(error)
     return status
 
 
-def _invoke(command: click.Command, name: str, words: list[str], ahead: Ahead | None) -> int:
+def _invoke(command: click.Command, name: str, words: list[str], begun: Begun | None) -> int:
     """Run `command` without click's own handling of interrupts and errors, whose exit codes are not rsync's."""
     if not words:
         with command.make_context(name, [], resilient_parsing=True) as context:
             click.echo(command.get_help(context), err=True)
         return UsageError.exit_code
     try:
-        with command.make_context(name, list(words), obj=ahead) as context:
+        with command.make_context(name, list(words), obj=begun) as context:
             return command.invoke(context) or 0
     except click.exceptions.Exit as done:
         return done.exit_code

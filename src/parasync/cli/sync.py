@@ -38,7 +38,7 @@ from parasync.model import Event, Monitor, Report
 from parasync.options import Options
 
 if TYPE_CHECKING:
-    from parasync.session.ahead import Ahead
+    from parasync.cli.early import Begun
 
 EPILOG = """\b
 Examples:
@@ -166,7 +166,7 @@ SRC/ what is in it. A local name with a colon is given as ./a:b.
 @click.version_option(__version__, prog_name="parasync", message="%(prog)s %(version)s")
 @click.pass_obj
 def command(
-    ahead: Ahead | None,
+    begun: Begun | None,
     *,
     locations: tuple[bytes, ...],
     threads: int,
@@ -222,7 +222,7 @@ def command(
             )
             sources, destination = split_locations(locations)
             output.start(sources, destination)
-            report = _sync(sources, destination, options, monitor, trace, ahead)
+            report = _sync(sources, destination, options, monitor, trace, begun)
     except BaseException as error:
         if as_json:
             print_summary_event(Report(status_of(error), monitor.totals, seconds=time.monotonic() - started))
@@ -239,18 +239,19 @@ def _sync(
     options: Options,
     monitor: Monitor,
     trace: bytes | None,
-    ahead: Ahead | None,
+    begun: Begun | None,
 ) -> Report:
     from parasync.api import sync  # noqa: PLC0415
     from parasync.tracing import OFF, Tracer  # noqa: PLC0415
 
+    ahead, connecting = begun or (None, None)
     if trace is None:
-        return sync(sources, destination, options, monitor, OFF, ahead)
+        return sync(sources, destination, options, monitor, OFF, ahead, connecting)
     tracer = Tracer()
     try:
         # Opened before the work, so that an impossible name is not found out after it.
         with open(trace, "w", encoding="utf-8") as file:
-            report = sync(sources, destination, options, monitor, tracer, ahead)
+            report = sync(sources, destination, options, monitor, tracer, ahead, connecting)
             file.write(tracer.chrome("this side", "other side"))
     except OSError as error:
         raise FileError(describe_os_error("write trace", trace, error)) from error

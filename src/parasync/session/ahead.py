@@ -143,6 +143,12 @@ class Ahead:
                     self._pool = ChunkingPool(self._scope, key, 1, segment, name=name, prefix="early ")
                 self._pool.submit(self._file.job)
 
+    @property
+    def average(self) -> int:
+        """Average size of the chunks of the file that was begun on; 0 if there is none."""
+        file = self._file
+        return file.table.average if file is not None else 0
+
     def watch(self, tracer: Tracer) -> None:
         """Record from now on what is done."""
         self._scope.span = tracer.span

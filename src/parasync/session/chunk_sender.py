@@ -10,8 +10,8 @@ from parasync.config import INLINE_BYTES
 from parasync.kernels import ChunkTable, FingerprintKey
 from parasync.model import Monitor
 from parasync.options import Options
-from parasync.pipeline import Channel, Scope
-from parasync.session.ahead import TARGET, Ahead
+from parasync.pipeline import Scope
+from parasync.session.ahead import TARGET
 from parasync.session.lanes import Lanes, Redo
 from parasync.session.outgoing import ChangedError, OutgoingFile
 from parasync.wire.messages import FIRST_BYTES, FrameType
@@ -33,26 +33,21 @@ class ChunkSender:
         lanes: Lanes,
         key: FingerprintKey,
         options: Options,
-        ahead: Ahead,
         monitor: Monitor,
         announce: Callable[[OutgoingFile, int, int], None] | None,
         fail: Callable[[OutgoingFile, Exception], None],
     ) -> None:
         self._lanes = lanes
         self._key = key
-        self._ahead = ahead
         self._monitor = monitor
         self._announce = announce
         self._fail = fail
         self._inline = InlineChunker(key, options.chunking)
         self._pool = ChunkingPool(scope, key, options.workers, name=TARGET)
-        self._early: Channel[Callable[[], None]] = Channel(scope, 1)
-        scope.spawn(self._send_early, name="early")
 
     def close(self) -> None:
         """No file follows."""
         self._pool.close()
-        self._early.close()
 
     def start(self, file: OutgoingFile, table: ChunkTable) -> None:
         """Chunk `file` into `table`, its own: at once if it is small, else on threads; one caller at a time."""
@@ -62,27 +57,12 @@ class ChunkSender:
             except (OSError, EOFError) as error:
                 self._fail(file, error)
             else:
-                self._send(file, table, 0, len(table), True)
-            return
-        early = file.take_early(self._ahead)
-        if early is None:
-            file.chunk(self._pool, partial(self._send, file, table), partial(self._fail, file))
-            return
+                self.send(file, table, 0, len(table), True)
+        else:
+            file.chunk(self._pool, partial(self.send, file, table), partial(self._fail, file))
 
-        # Its threads are not this session's, whose scope is to hear of what goes wrong with a send.
-        def send(first: int, count: int, last: bool) -> None:
-            self._early.offer(partial(self._send, file, early.table, first, count, last))
-
-        def fail(error: Exception) -> None:
-            self._early.offer(partial(self._fail, file, error))
-
-        file.chunk_on(early, send, fail)
-
-    def _send_early(self) -> None:
-        for task in self._early:
-            task()
-
-    def _send(self, file: OutgoingFile, table: ChunkTable, first: int, count: int, last: bool) -> None:
+    def send(self, file: OutgoingFile, table: ChunkTable, first: int, count: int, last: bool) -> None:
+        """Announce `count` chunks of the file's table; `last`: it is complete."""
         if self._announce is not None:
             self._announce(file, first, count)
         else:

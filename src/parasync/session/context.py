@@ -23,6 +23,10 @@ class Goal(NamedTuple):
 
     destination: Destination
     patches: bool
+    unasked: int
+    """Average size of the chunks that the sender sends unasked; 0: it sends none."""
+    same_key: bool
+    """They are by this session's key."""
 
 
 class Context(NamedTuple):

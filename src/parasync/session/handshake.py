@@ -116,7 +116,7 @@ def pull(
 
     def handshake() -> Goal:
         welcome = _receive_welcome(connection, context, asked)
-        return Goal(destination(welcome.single_file), PATCH in welcome.features)
+        return Goal(destination(welcome.single_file), PATCH in welcome.features, welcome.unasked, same_key=True)
 
     return Receiver(link.join(connection, hello), context, handshake, ahead).run()
 
@@ -131,9 +131,13 @@ def new_hello(
     many: bool,
     token: bytes = b"",
     key: bytes,
+    unasked: int = 0,
     context: Context,
 ) -> Hello:
-    """The client's first message. A pulling client chooses the key here, a pushing one offers it."""
+    """The client's first message. A pulling client chooses the key here, a pushing one offers it.
+
+    `unasked` is the average size of the chunks that will follow at once.
+    """
     options = context.options
     return Hello(
         push=push,
@@ -152,6 +156,7 @@ def new_hello(
         matching=options.matching,
         key=b"" if push else key,
         offered_key=key if push else b"",
+        unasked=unasked,
         trace=context.tracer is not OFF,
         token=token,
         software=f"parasync {__version__}",
@@ -234,7 +239,7 @@ def _answer_push(lanes: Lanes, hello: Hello, place: Place, context: Context, ope
 
     def handshake() -> Goal:
         lanes.main.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(ahead.key, single_file=False)))
-        return Goal(destination, PATCH in hello.features)
+        return Goal(destination, PATCH in hello.features, hello.unasked, same_key=ahead.key == hello.offered_key)
 
     return Receiver(lanes, context, handshake, ahead)
 
@@ -251,7 +256,8 @@ def _answer_pull(lanes: Lanes, hello: Hello, place: Place, context: Context, ope
     ahead = opened.enter_context(Ahead(hello.key, context.tracer))
     if single_file:
         ahead.begin(sources[0].root, sources[0].name, TARGET, context.options)
-    lanes.main.send(FrameType.WELCOME, codec.encode_welcome(_new_welcome(b"", single_file=single_file)))
+    welcome = _new_welcome(b"", single_file=single_file, unasked=ahead.average)
+    lanes.main.send(FrameType.WELCOME, codec.encode_welcome(welcome))
     terms = Terms(hello.key, ZSTD in hello.features, hello.files_in_flight)
     return Sender(lanes, sources, failures, context, lambda: terms, ahead)
 
@@ -274,10 +280,11 @@ def _open_sources(hello: Hello, place: Place) -> tuple[list[Source], list[Failur
     return sources, failures
 
 
-def _new_welcome(key: bytes, *, single_file: bool) -> Welcome:
+def _new_welcome(key: bytes, *, single_file: bool, unasked: int = 0) -> Welcome:
     return Welcome(
         key=key,
         single_file=single_file,
+        unasked=unasked,
         software=f"parasync {__version__}",
         max_frame=MAX_FRAME,
         files_in_flight=FILES_IN_FLIGHT,

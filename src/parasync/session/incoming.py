@@ -194,14 +194,16 @@ class IncomingFile:
                 raise ProtocolError(f"weak checksums of '{display(self.path)}', which is not waiting for any")
             return self.tentative if self.retried == retry else None
 
-    def add_chunks(self, first: int, payload: Buffer, count: int, retry: bool) -> None:
+    def add_chunks(self, first: int, payload: Buffer, count: int) -> None:
         """A batch of the target's chunks, from number `first`; over lanes, batches may overtake each other.
+
+        Only a first attempt has any.
 
         Raises:
             ProtocolError: it is malformed, or does not belong here.
         """
         with self._lock:
-            if self.retried != retry:
+            if self.retried:
                 return
             target = self._target
             if target is None or target.end == target.size:

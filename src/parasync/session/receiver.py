@@ -43,6 +43,7 @@ from parasync.session.literals import EXTENTS_PER_FRAME
 from parasync.session.planner import Planner
 from parasync.session.reuse import Reuse
 from parasync.session.small_incoming import Plan
+from parasync.session.unasked import UnaskedReceiver
 from parasync.wire import codec, content
 from parasync.wire.messages import (
     EXTENT_BYTES,
@@ -121,7 +122,9 @@ class Receiver:
     # -- receive ----------------------------------------------------------------------------
 
     def _receive(self) -> None:
-        planner = Planner(self._handshake(), self._key, self._options, self._ledger)
+        goal = self._handshake()
+        planner = Planner(goal, self._key, self._options, self._ledger)
+        self._unasked = UnaskedReceiver(goal, self._take_unasked)
         self._planner = planner
         # After the greeting: until then, not every transport knows the round trip.
         self._reuse = Reuse(self._scope, self._connection, self._flight, self._ledger, self._options)
@@ -195,10 +198,26 @@ class Receiver:
     def _on_chunks(self, connection: Connection, header: Header) -> None:
         payload = memoryview(connection.payload(header))
         first = int.from_bytes(payload[:FIRST_BYTES], "little")
+        chunks = payload[FIRST_BYTES:]
+        if header.flags & Flags.UNASKED:
+            self._unasked.receive(header, first, chunks)
+            return
+        self._settle_unasked(header)
         if (file := self._flight.current(header)) is not None:
-            retry = bool(header.flags & Flags.RETRY)
-            file.add_chunks(first, payload[FIRST_BYTES:], header.count, retry)
-            self._reuse.grown(file)
+            self._add_chunks(file, first, chunks, header.count)
+
+    def _settle_unasked(self, header: Header) -> None:
+        """What is said of the first file from now on is an answer to its need: what came unasked comes before it."""
+        if not header.file:
+            self._unasked.answered(self._flight.find(0))
+
+    def _take_unasked(self, first: int, chunks: memoryview, count: int) -> None:
+        if (file := self._flight.find(0)) is not None:
+            self._add_chunks(file, first, chunks, count)
+
+    def _add_chunks(self, file: IncomingFile, first: int, chunks: memoryview, count: int) -> None:
+        file.add_chunks(first, chunks, count)
+        self._reuse.grown(file)
 
     def _on_weak(self, header: Header) -> None:
         payload = self._connection.payload(header)
@@ -241,6 +260,7 @@ class Receiver:
 
     def _on_file_end(self, header: Header) -> None:
         fingerprint = bytes(self._connection.payload(header))
+        self._settle_unasked(header)
         file = self._flight.current(header)
         if file is None:
             return
@@ -288,6 +308,8 @@ class Receiver:
                 # Those that are opened now are open before the sender hears of them: their chunks may follow at once.
                 needs = content.encode_needs(self._flight.add(plans))
                 self._connection.send(FrameType.NEEDS, needs, file=first, count=len(entries))
+                if not first:
+                    self._unasked.answered(self._flight.find(0))  # not sooner: wants must not overtake the need
                 first += len(entries)
         self._ahead.give_up()
         self._ledger.planned()

@@ -5,7 +5,8 @@ Threads, and what each waits for:
 - `announce` walks the sources and streams entries; waits for the receiver's answers when too many are out.
 - `receive` is the only reader of the connection; it hands on and never waits for a send.
 - `feed` opens needed files in order; waits for a place in the window of files in flight.
-- the chunking pool streams chunks as they become final; `early` those of a file that was begun ahead of its need.
+- the chunking pool streams chunks as they become final; `early` those of a file that was begun ahead of its need,
+  the first of them unasked.
 - `literals` reads and sends what is wanted; so does a thread for each lane.
 """
 
@@ -33,6 +34,7 @@ from parasync.session.lanes import Lane, Lanes
 from parasync.session.literals import LiteralQueue, LiteralSender, LiteralTask
 from parasync.session.outgoing import ChangedError, Needed, Offered, OutgoingFile, failure_of, send_failure
 from parasync.session.small_outgoing import SmallSender, is_small
+from parasync.session.unasked import UnaskedSender
 from parasync.session.verifying import Verifier
 from parasync.tree.scan import SKIPPED, Source, scan
 from parasync.wire import codec, content
@@ -86,6 +88,7 @@ class Sender:
                 self._scope = scope
                 self._connection.watch(scope, self._tracer)
                 self._lanes.open(scope)
+                self._unasked = UnaskedSender(scope, self._connection, self._ahead, self._options)
                 self._unanswered = Window(scope, ENTRIES_IN_FLIGHT)
                 # Bounded by the entries in flight; the receiving thread must not wait here.
                 self._needed: Channel[list[Needed]] = Channel(scope, 1)
@@ -93,6 +96,7 @@ class Sender:
                 scope.spawn(self._announce, name="announce")
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
         finally:
+            self._unasked.give_up()
             for file in list(self._files.values()):
                 file.close()
             sent, received = self._lanes.close()
@@ -141,6 +145,8 @@ class Sender:
         self._monitor.add(files_total=sum(entry.kind is Kind.FILE for entry in entries))
         for start, count, payload in codec.entry_frames(first, entries):
             self._connection.send(FrameType.ENTRIES, payload, file=start, count=count)
+        if not first:
+            self._unasked.begin(batch[0])
         return first + len(entries)
 
     # -- receive ----------------------------------------------------------------------------
@@ -166,7 +172,7 @@ class Sender:
             send_spans(self._connection, self._tracer)
         self._connection.send(FrameType.BYE)
         self._connection.finished()
-        for part in (self._needed, self._literals, self._chunks, self._verifier):
+        for part in (self._needed, self._literals, self._chunks, self._unasked, self._verifier):
             if part is not None:
                 part.close()
 
@@ -175,7 +181,7 @@ class Sender:
 
     def _start_content(self, terms: Terms) -> None:
         if terms.key != self._ahead.key:
-            self._ahead.give_up()
+            self._unasked.give_up()
         key = fingerprint_key(terms.key)
         self._in_flight = Window(self._scope, min(FILES_IN_FLIGHT, terms.files_in_flight))
         self._link = LinkRate(self._connection.stream.round_trip)
@@ -186,9 +192,7 @@ class Sender:
         if self._options.weak_strong:
             self._verifier = Verifier(self._scope, self._connection, self._literals, self._options.workers, self._fail)
         announce = self._verifier.announce if self._verifier is not None else None
-        self._chunks = ChunkSender(
-            self._scope, self._lanes, key, self._options, self._ahead, self._monitor, announce, self._fail
-        )
+        self._chunks = ChunkSender(self._scope, self._lanes, key, self._options, self._monitor, announce, self._fail)
         self._scope.spawn(self._feed, name="feed")
         self._send_literals(None)
         if self._lanes.expected:
@@ -222,12 +226,26 @@ class Sender:
             offered = answered.pop(item.index, None)
             if offered is None or offered.entry.kind is not Kind.FILE:
                 raise ProtocolError(f"need for entry {item.index}, which is not a file of this batch")
-            group.append(Needed(item.index, offered, item))
+            needed = Needed(item.index, offered, item)
+            if not self._accept(needed):
+                group.append(needed)
         if group:
             self._needed.put(group, 0)
-        else:
-            self._ahead.give_up()
+        if not items:
+            self._unasked.give_up()
         self._monitor.advance(sum(offered.entry.size for offered in answered.values() if offered is not None))
+
+    def _accept(self, needed: Needed) -> bool:
+        """Go on with a file of which chunks were sent already; wants of it may be the next to come."""
+        file = self._unasked.accept(needed)
+        if file is None:
+            return False
+        self._in_flight.acquire()
+        with self._lock:
+            self._files[file.index] = file
+        self._unanswered.release()
+        self._unasked.go_on(file, self._chunks.send, self._fail)
+        return True
 
     def _send_again(self, item: NeedItem) -> None:
         """What was rebuilt did not verify: send the file whole."""

@@ -18,20 +18,25 @@ from parasync.transport.tcp import Connecting, connect
 class Dialling:
     """By ssh, or to a server; the event "connected" is emitted when the other side is there.
 
+    If it is to where a connection is on its way already (`begun`), that one is used; else it is given up.
     A context, which leaves nothing behind: the stream of `finish` is closed and its bytes are counted.
 
     Raises:
         ParaSyncError: from the constructor and `finish`: it cannot be reached, or not in that way.
     """
 
-    def __init__(self, location: Location, options: Options, monitor: Monitor) -> None:
+    def __init__(self, location: Location, options: Options, monitor: Monitor, begun: Connecting | None = None) -> None:
         self._location = location
         self._options = options
         self._monitor = monitor
         self._connecting: Connecting | None = None
         self._stream: Stream | None = None
+        there = location.host, location.port
+        if begun is not None and (location.is_ssh or begun.to != there):
+            begun.close()
+            begun = None
         if not location.is_ssh:
-            self._connecting = Connecting(location.host, location.port)
+            self._connecting = begun or Connecting(*there)
             return
         if options.streams > 1:
             raise UsageError("--streams is for parasync:// only: ssh carries a session over one connection")

@@ -62,6 +62,7 @@ class Connecting:
     """
 
     def __init__(self, host: str, port: int) -> None:
+        self.to = host, port
         self._name = format_address(host, port)
         self._addresses = _resolve(host, port, f"connect to {self._name}")
         self._reasons: list[str] = []

@@ -197,8 +197,9 @@ def decode_hello(payload: Buffer) -> Hello:
         raise ProtocolError(
             f"an offered key of {len(hello.offered_key)} bytes: only who pushes offers one, of {KEY_BYTES} bytes"
         )
-    if hello.average:
-        check_average_of(hello.average, "greeting")
+    for average in (hello.average, hello.unasked):
+        if average:
+            check_average_of(average, "greeting")
     words = (hello.module, hello.software, hello.chunking, hello.matching, *hello.features)
     if not all(word.isprintable() for word in words):
         raise ProtocolError("malformed greeting: control characters in a name")

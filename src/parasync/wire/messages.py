@@ -44,6 +44,9 @@ MAX_TOKENS = TOKENS_IN_FLIGHT
 SMALL_CHUNK_BYTES = 2 + SHORT_FINGERPRINT_BYTES
 MAX_SMALL_CHUNKS = 257
 """[limit.small_chunks] Chunks of a small file: its longest, in the shortest chunks, and one more."""
+MAX_UNASKED = 64 * KIB
+"""[limit.unasked] Bytes of chunks that are sent before they are asked for: what a connection takes in its first round
+trips."""
 WEAK_BYTES = 4
 MARK_BYTES = 4
 INDEX_BYTES = 4
@@ -116,6 +119,7 @@ class Flags(IntFlag):
 
     ZSTD = 1  # [flag.zstd] SMALL, LITERAL: the payload, behind the extents, is one zstd frame with its size in it
     RETRY = 2  # [flag.retry] LITERAL, FILE_END: of the second attempt at this file
+    UNASKED = 4  # [flag.unasked] CHUNKS: sent before the answer to the entry was known
 
 
 class Header(Struct, frozen=True, gc=False):
@@ -155,7 +159,7 @@ RULES: dict[int, Rule] = {
     FrameType.ENTRIES_END: Rule((0, NO_FILE)),
     FrameType.NEEDS: Rule((0, MAX_BATCH), _MOST, file=_INDEXED),
     FrameType.SMALL: Rule(_BATCH, _MOST, flags=Flags.ZSTD),
-    FrameType.CHUNKS: Rule(_BATCH, (FIRST_BYTES, FIRST_BYTES), _CHUNK_BYTES, _INDEXED),
+    FrameType.CHUNKS: Rule(_BATCH, (FIRST_BYTES, FIRST_BYTES), _CHUNK_BYTES, _INDEXED, Flags.UNASKED),
     FrameType.WANTS: Rule(_BATCH, each=_EXTENTS, file=_INDEXED),
     FrameType.LITERAL: Rule(_BATCH, _MOST, _EXTENTS, _INDEXED, Flags.ZSTD | Flags.RETRY),
     FrameType.FILE_END: Rule(fixed=(FINGERPRINT_BYTES, FINGERPRINT_BYTES), file=_INDEXED, flags=Flags.RETRY),
@@ -210,6 +214,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     trace: bool = False  # [hello.trace] the server is to send its spans before FINISH or BYE
     key: Key = b""  # [hello.key] pull: the session's key
     offered_key: Key = b""  # [hello.offered_key] push: one that the receiver may choose
+    unasked: Average = 0  # [hello.unasked] push: of the chunks that come before NEEDS; 0: none will
     token: Token = b""  # [hello.token] by which further connections join this session
     software: Word = ""  # [hello.software]
     max_frame: FrameLimit = MAX_FRAME  # [hello.max_frame]
@@ -222,6 +227,7 @@ class Welcome(Struct, frozen=True, kw_only=True):
 
     key: Key = b""  # [welcome.key] push: the session's key
     single_file: bool = False  # [welcome.single_file] pull: the only source is not a directory
+    unasked: Average = 0  # [welcome.unasked] pull: as in HELLO
     software: Word = ""  # [welcome.software]
     max_frame: FrameLimit = MAX_FRAME  # [welcome.max_frame]
     files_in_flight: FilesLimit = FILES_IN_FLIGHT  # [welcome.files_in_flight]
