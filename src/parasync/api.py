@@ -10,7 +10,9 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
+from parasync.config import CHUNKING_DEFAULT
 from parasync.errors import PartialTransferError, UsageError
 from parasync.location import Location, parse
 from parasync.model import Failure, Monitor, Report
@@ -84,16 +86,22 @@ def _from_here(
             else "local and remote sources cannot be mixed: run one sync for each"
         )
     sources, failures = _open_sources(froms)
-    try:
+
+    def begin(context: Context) -> None:
         if is_single_file(sources) and not failures:
             ahead.begin(sources[0].root, sources[0].name, TARGET, context.options)
         else:
             ahead.give_up()
+
+    try:
         if not to.host:
+            begin(context)
             from parasync import client  # noqa: PLC0415
 
             return client.local(to, sources, failures, context, ahead)
         with Dialling(to, context.options, context.monitor, connecting) as dialling:
+            context = _adapted(context, dialling)
+            begin(context)
             from parasync import client  # noqa: PLC0415
 
             return client.push(dialling, to, sources, failures, context, ahead)
@@ -105,16 +113,25 @@ def _from_here(
 def _pull(froms: list[Location], to: Location, context: Context, ahead: Ahead, connecting: Connecting | None) -> Report:
     if any(source.server != froms[0].server for source in froms):
         raise UsageError("sources on different hosts or modules: run one sync for each")
-    if len(froms) == 1 and (basis := find_basis(to.path, froms[0].path)) is not None:
-        directory, name = basis
-        with directory:
-            ahead.begin(directory, name, BASIS, context.options)
-    else:
-        ahead.give_up()
     with Dialling(froms[0], context.options, context.monitor, connecting) as dialling:
+        context = _adapted(context, dialling)
+        if len(froms) == 1 and (basis := find_basis(to.path, froms[0].path)) is not None:
+            directory, name = basis
+            with directory:
+                ahead.begin(directory, name, BASIS, context.options)
+        else:
+            ahead.give_up()
         from parasync import client  # noqa: PLC0415
 
         return client.pull(dialling, froms, to, context, ahead)
+
+
+def _adapted(context: Context, dialling: Dialling) -> Context:
+    """Finer chunks over a distant link; the paper's ways keep its average."""
+    options = context.options
+    if options.average or options.weak_strong or options.chunking != CHUNKING_DEFAULT or not dialling.distant:
+        return context
+    return context._replace(options=replace(options, fine=True))
 
 
 def _open_sources(froms: list[Location]) -> tuple[list[Source], list[Failure]]:

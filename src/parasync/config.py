@@ -13,6 +13,7 @@ MIN_AVERAGE = 2 * KIB
 """Smallest average chunk: below it the filter's one candidate in 256 bytes is too coarse."""
 MAX_AVERAGE = 1 * MIB
 DEFAULT_AVERAGE = 8 * KIB
+FINE_AVERAGE = 4 * KIB
 """The paper's average (ParaSync 4.1)."""
 MANY_CHUNKS = 1 << 22
 """Chunks of a file above which they are made larger: up to 80 bytes each on the receiver, 28 on the sender."""
@@ -143,12 +144,12 @@ KEEPALIVE_SECONDS = 2.0
 """A side that has nothing to say says so this often; a peer's --timeout should be some times longer."""
 
 
-def default_average(size: int) -> int:
+def default_average(size: int, fine: bool = False) -> int:
     """Average chunk size for a file of `size` bytes: 8 KiB up to 32 GiB, then doubling, 1 MiB at most.
 
-    Each doubling halves the memory, and sends a quarter more of an edited file.
+    `fine`: 4 KiB up to 16 GiB. Each doubling halves the memory, and sends a quarter more of an edited file.
     """
-    average = DEFAULT_AVERAGE
+    average = FINE_AVERAGE if fine else DEFAULT_AVERAGE
     while average < MAX_AVERAGE and size > average * MANY_CHUNKS:
         average *= 2
     return average

@@ -18,6 +18,7 @@ from parasync.config import (
     STALL_SECONDS,
     STREAMS_AS_NEEDED,
     check_average,
+    default_average,
     default_threads,
 )
 from parasync.errors import UsageError
@@ -44,6 +45,8 @@ class Options:
     remote_path: str = REMOTE_COMMAND
     chunking: str = CHUNKING_DEFAULT
     matching: str = MATCHING_FINGERPRINT
+    fine: bool = False
+    """Chunks of half the size, where `average` is 0: for links on which bytes cost more than computing."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.threads <= 256:
@@ -67,6 +70,10 @@ class Options:
                 raise UsageError(f"--{name} {value!r} is not known here: use {' or '.join(known)}")
         if not 0 < self.timeout <= 86400:
             raise UsageError(f"--timeout {self.timeout} is out of range: use seconds up to 86400")
+
+    def average_for(self, size: int) -> int:
+        """Average size of the chunks of a file of `size` bytes."""
+        return self.average or default_average(size, self.fine)
 
     @property
     def weak_strong(self) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 
 import pytest
 from streams import Task, receive, stalled
 
 from parasync.errors import ConnectDeadlineError, ConnectionLostError, StartError, UsageError
 from parasync.transport.stream import Stream
-from parasync.transport.tcp import Listener, connect
+from parasync.transport.tcp import Connecting, Listener, connect
 
 
 def free_port() -> int:
@@ -43,6 +44,25 @@ def test_nobody_answers() -> None:
             for stream in made:
                 stream.close()
     assert caught.value.exit_code == 35
+
+
+def test_who_does_not_answer_at_once_is_distant() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with socket.create_connection(full.getsockname()):
+            attempts = [Connecting("127.0.0.1", full.getsockname()[1]) for _ in range(3)]
+            assert attempts[-1].distant
+            for attempt in attempts:
+                attempt.close()
+    listener = Listener("127.0.0.1", 0)
+    near = Connecting(*listener.address)
+    accepted = listener.accept()
+    assert not near.distant
+    time.sleep(0.01)
+    assert not near.distant
+    for one in (near, accepted, listener):
+        one.close()
 
 
 def test_every_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,10 @@ from test_peers import FIRST, KEY, NEW, OLD, pushed_to, pushing_to
 from oracle_checksums import shortened
 from parasync.kernels import ChunkTable, FingerprintKey, fingerprint_key
 from parasync.model import Entry, Kind, Need
+from parasync.options import Options
+from parasync.transport.tcp import Connecting
 from parasync.wire import codec, content
-from parasync.wire.messages import MAX_UNASKED, Finish, Flags, FrameType, Hello, NeedItem, Welcome
+from parasync.wire.messages import FEATURES, MAX_UNASKED, Finish, Flags, FrameType, Hello, NeedItem, Welcome
 from support import ScriptedPeer, hello, leftovers
 
 AVERAGE = 8192
@@ -59,7 +61,7 @@ def chunks_until_end(peer: ScriptedPeer) -> list[tuple[bool, int, int]]:
 
 
 def answer(peer: ScriptedPeer, key: bytes, *needs: NeedItem) -> None:
-    peer.say(FrameType.WELCOME, codec.encode_welcome(Welcome(key=key)))
+    peer.say(FrameType.WELCOME, codec.encode_welcome(Welcome(key=key, features=list(FEATURES))))
     peer.say(FrameType.NEEDS, content.encode_needs(needs), count=1)
 
 
@@ -109,6 +111,25 @@ def test_no_more_chunks_follow_where_none_are_needed(
     assert sent <= MAX_UNASKED
 
 
+@pytest.mark.parametrize(
+    ("options", "average", "fine"),
+    [(Options(), 4096, True), (Options(average=16384), 16384, False), (Options(chunking="paper"), AVERAGE, False)],
+    ids=["default", "average", "paper"],
+)
+def test_chunks_are_finer_over_a_distant_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Options, average: int, fine: bool
+) -> None:
+    (tmp_path / "file").write_bytes(NEW)
+    monkeypatch.setattr(Connecting, "distant", True)
+    with pushed_to(tmp_path / "file", options) as (peer, _):
+        peer.greet()
+        _, payload = peer.hear(FrameType.HELLO)
+        greeting = codec.decode_hello(payload)
+        assert (greeting.unasked, greeting.fine) == (average, fine)
+        answer(peer, greeting.offered_key, NeedItem(0, Need.DELTA, average))
+        assert chunks_until_end(peer)[0] == (True, 0, 512)
+
+
 # -- the receiver is real ----------------------------------------------------------------------------
 
 
@@ -156,6 +177,15 @@ def deliver(peer: ScriptedPeer, key: FingerprintKey) -> None:
     _, payload = peer.hear(FrameType.FINISH)
     assert codec.decode_finish(payload).status == "ok"
     peer.say(FrameType.BYE)
+
+
+def test_a_client_may_ask_for_finer_chunks(here: Path) -> None:
+    with pushing_to(here) as peer:
+        peer.say(FrameType.HELLO, hello(push=True, fine=True))
+        entry = Entry(b"file", Kind.FILE, len(NEW), 10**18, 0o644)
+        peer.say(FrameType.ENTRIES, codec.encode_entries([entry]), count=1)
+        _, payload = peer.hear(FrameType.NEEDS)
+        assert content.decode_needs(payload) == [NeedItem(0, Need.DELTA, 4096)]
 
 
 def test_unasked_chunks_are_answered_with_wants_at_once(here: Path) -> None:

@@ -24,6 +24,8 @@ GIB = 1024 * MIB
 )
 def test_the_average_doubles_with_the_size(size: int, average: int) -> None:
     assert default_average(size) == average
+    # Finer chunks are for files that have few of them: memory is bounded as before.
+    assert default_average(size, fine=True) == (average if size > 16 * GIB else average // 2)
     assert check_average(average) == average
 
 

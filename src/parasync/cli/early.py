@@ -44,10 +44,11 @@ def begin(words: Sequence[str]) -> Begun:
         return NOTHING
     if source.host and destination.host:
         return NOTHING
+    connecting = _begin_connection(source if source.host else destination)
     ahead = None
     with suppress(OSError, ValueError, RuntimeError):  # the last: no thread to be had; the sync will say so
-        ahead = _begin_file(source, destination)
-    return Begun(ahead, _begin_connection(source if source.host else destination))
+        ahead = _begin_file(source, destination, fine=connecting is not None and connecting.distant)
+    return Begun(ahead, connecting)
 
 
 def _begin_connection(there: Location) -> Connecting | None:
@@ -58,22 +59,22 @@ def _begin_connection(there: Location) -> Connecting | None:
     return None
 
 
-def _begin_file(source: Location, destination: Location) -> Ahead | None:
+def _begin_file(source: Location, destination: Location, fine: bool) -> Ahead | None:
     if not source.host:
-        return _begin_on(source.path, TARGET)
+        return _begin_on(source.path, TARGET, fine)
     name = source.path.rpartition(b"/")[2]
     inside = os.path.isdir(destination.path)
-    return _begin_on(os.path.join(destination.path, name) if inside else destination.path, BASIS)
+    return _begin_on(os.path.join(destination.path, name) if inside else destination.path, BASIS, fine)
 
 
-def _begin_on(path: bytes, name: str) -> Ahead | None:
+def _begin_on(path: bytes, name: str, fine: bool) -> Ahead | None:
     # Looked at first, since opening a device may do something to it.
     if not stat.S_ISREG(os.lstat(path).st_mode):
         return None
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         ahead = Ahead(new_key())
-        ahead.begin_on(fd, name)
+        ahead.begin_on(fd, name, fine=fine)
         return ahead
     finally:
         os.close(fd)

@@ -123,15 +123,15 @@ class Ahead:
             self.give_up()
             return
         try:
-            self.begin_on(fd, name, options.average, options.chunking)
+            self.begin_on(fd, name, options.average, options.chunking, options.fine)
         finally:
             os.close(fd)
 
-    def begin_on(self, fd: int, name: str, average: int = 0, rule: str = CHUNKING_DEFAULT) -> None:
+    def begin_on(self, fd: int, name: str, average: int = 0, rule: str = CHUNKING_DEFAULT, fine: bool = False) -> None:
         """Start on the open file, by the average for its size unless one is given, if it is large enough."""
         with suppress(OSError):
             size = os.fstat(fd).st_size
-            average = average or default_average(size)
+            average = average or default_average(size, fine)
             if self._file is not None and self._file.is_that(fd, name, average, rule):
                 return
             self.give_up()

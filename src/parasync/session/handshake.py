@@ -152,6 +152,7 @@ def new_hello(
         fsync=options.fsync,
         compression=options.compression,
         average=options.average,
+        fine=options.fine,
         chunking=options.chunking,
         matching=options.matching,
         key=b"" if push else key,
@@ -221,6 +222,7 @@ def _options(hello: Hello, threads: int) -> Options:
         fsync=hello.fsync,
         compression=hello.compression,
         average=hello.average,
+        fine=hello.fine,
         chunking=hello.chunking,
         matching=hello.matching,
     )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from parasync.chunking import ChunkingJob, ChunkingPool, InlineChunker, SegmentUse
-from parasync.config import BEHIND_BYTES, BEHIND_SECONDS, HOPELESS_BYTES, INLINE_BYTES, default_average
+from parasync.config import BEHIND_BYTES, BEHIND_SECONDS, HOPELESS_BYTES, INLINE_BYTES
 from parasync.errors import ProtocolError, display
 from parasync.kernels import ChunkTable, FingerprintKey, Segment
 from parasync.matching import Answer, BasisSide, Matching
@@ -67,7 +67,7 @@ class IncomingFile:
         self.entry = entry
         self.path = path
         self.need = need
-        self.average = options.average or default_average(entry.size)
+        self.average = options.average_for(entry.size)
         self.stage = Stage.WAITING
         self.retried = False
         self.wanted = False

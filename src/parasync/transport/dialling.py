@@ -57,6 +57,11 @@ class Dialling:
             self._stream.close()
             self._monitor.add(bytes_sent=self._stream.bytes_sent, bytes_received=self._stream.bytes_received)
 
+    @property
+    def distant(self) -> bool:
+        """Whether bytes cost more than computing on the way there, as far as that is known before it is finished."""
+        return self._connecting is not None and self._connecting.distant
+
     def finish(self) -> Stream:
         """The stream; through a remote shell it may only begin to come up."""
         if self._connecting is not None:

@@ -19,7 +19,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from parasync.config import INTERRUPT_SECONDS, STALL_SECONDS
+from parasync.config import DISTANT_SECONDS, INTERRUPT_SECONDS, STALL_SECONDS
 from parasync.errors import (
     ConnectDeadlineError,
     ConnectionLostError,
@@ -67,7 +67,16 @@ class Connecting:
         self._addresses = _resolve(host, port, f"connect to {self._name}")
         self._reasons: list[str] = []
         self._socket: socket.socket | None = None
+        self._distant: bool | None = None
+        self._begun = time.monotonic()
         self._begin_next()
+
+    @property
+    def distant(self) -> bool:
+        """Whether the other side takes longer to answer than over a local network; known after DISTANT_SECONDS."""
+        if self._distant is None:
+            self._distant = not self._answers(self._begun + DISTANT_SECONDS - time.monotonic())
+        return self._distant
 
     def finish(self, timeout: float) -> SocketStream:
         """The connection to the first address that answers; each gets its share of `timeout` seconds from now on.
@@ -80,9 +89,7 @@ class Connecting:
         silent = False
         while self._socket is not None:
             share = (deadline - time.monotonic()) / (len(self._addresses) + 1)
-            poll = select.poll()
-            poll.register(self._socket, select.POLLOUT)
-            answered = bool(poll.poll(max(1, 1000 * share)))
+            answered = self._answers(share)
             code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if not answered or code == errno.ETIMEDOUT:
                 silent = True
@@ -102,6 +109,13 @@ class Connecting:
         raise ConnectionLostError(
             f"cannot connect to {self._name}: {reasons} (is the server running, is the port right?)"
         )
+
+    def _answers(self, seconds: float) -> bool:
+        """Whether the address that is being tried says yes or no within so many seconds."""
+        poll = select.poll()
+        if self._socket is not None:
+            poll.register(self._socket, select.POLLOUT)
+        return bool(poll.poll(max(1, 1000 * seconds)))
 
     def close(self) -> None:
         """Give up what is not finished. Idempotent."""

@@ -209,6 +209,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     fsync: bool = False  # [hello.fsync]
     compression: Compression = COMPRESS_AUTOMATICALLY  # [hello.compression] pull: of the server's literals
     average: Average = 0  # [hello.average] push: of the chunks the receiver asks for; 0: as it sees fit
+    fine: bool = False  # [hello.fine] as it sees fit, and rather small
     chunking: Word = CHUNKING_DEFAULT  # [hello.chunking] the cut rule of both sides
     matching: Word = MATCHING_FINGERPRINT  # [hello.matching]
     trace: bool = False  # [hello.trace] the server is to send its spans before FINISH or BYE
