@@ -64,21 +64,23 @@ class UnaskedSender:
         self._tasks.close()
 
     def begin(self, offered: Offered) -> None:
-        """The first entry was sent. If it is what was begun on, its chunks follow."""
-        if self._over:
+        """The first entry was sent. If it is what was begun on, its chunks follow, unless the answer was quicker."""
+        with self._lock:
+            self._begin(offered)
+
+    def _begin(self, offered: Offered) -> None:
+        if self._over or self._file is not None:
             return
         try:
             file = OutgoingFile(0, offered, NeedItem(0, Need.DELTA, self._average), self._options)
         except (OSError, ChangedError):
             return  # who needs it will be told
-        with self._lock:
-            # The answer may be there already.
-            early = None if self._over else file.take_early(self._ahead)
-            if early is not None:
-                self._file = file
-                self._follow(file, early)
+        early = file.take_early(self._ahead)
         if early is None:
             file.close()
+            return
+        self._file = file
+        self._follow(file, early)
 
     def _follow(self, file: OutgoingFile, early: EarlyFile) -> None:
         def final(first: int, count: int, last: bool) -> None:
@@ -91,8 +93,13 @@ class UnaskedSender:
 
     def accept(self, needed: Needed) -> OutgoingFile | None:
         """The file, if this is how it is needed: `go_on` is to follow. If not, it is given up."""
-        file = self._end()
-        if file is None or (needed.number, needed.item.need, needed.item.average) == (0, Need.DELTA, self._average):
+        item = needed.item
+        fits = (needed.number, item.need, item.average) == (0, Need.DELTA, self._average)
+        with self._lock:
+            if fits:
+                self._begin(needed.offered)
+            file = self._end()
+        if file is None or fits:
             return file
         file.close()
         return None
@@ -103,17 +110,17 @@ class UnaskedSender:
 
     def give_up(self) -> None:
         """The file is not needed, or its chunks are of no use."""
-        file = self._end()
+        with self._lock:
+            file = self._end()
         self._ahead.give_up()
         if file is not None:
             file.close()
 
     def _end(self) -> OutgoingFile | None:
-        """The answer is there: nothing is sent unasked from now on."""
-        with self._lock:
-            self._over = True
-            file, self._file = self._file, None
-            return file
+        """The answer is there: nothing is begun from now on."""
+        self._over = True
+        file, self._file = self._file, None
+        return file
 
     # -- the thread -----------------------------------------------------------------------------
 
