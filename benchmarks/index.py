@@ -19,8 +19,8 @@ from benchmarks.report import finish
 from benchmarks.results import FORMAT, Index, LookUps, now
 from parasync.config import COPY_BYTES, DEFAULT_AVERAGE
 from parasync.kernels import ChunkIndex, ChunkMatcher, ChunkTable
+from parasync.wire.messages import SHORT_FINGERPRINT_BYTES
 
-FINGERPRINT_BYTES = 8
 LENGTH = DEFAULT_AVERAGE.to_bytes(2, "little")
 BATCH = 64 * 1024
 """Chunks per call of the table's `extend` and the matcher's `match`."""
@@ -50,7 +50,7 @@ def command(*, entries: int, look_ups: int, rounds: int, out: Path | None, plot:
 def measure(entries: int, count: int, rounds: int, lock: Path) -> Index:
     """Build the index and look up `count` chunks of each kind, `rounds` times."""
     machine, started = describe((), ()), now()
-    fingerprints = random_bytes(SEED, entries * FINGERPRINT_BYTES)
+    fingerprints = random_bytes(SEED, entries * SHORT_FINGERPRINT_BYTES)
     basis = make_table(fingerprints)
     with alone(lock):
         start = time.perf_counter()
@@ -63,7 +63,7 @@ def measure(entries: int, count: int, rounds: int, lock: Path) -> Index:
     targets = {
         IN_ORDER: make_table(pick(fingerprints, range(begin, begin + count))),
         SCATTERED: make_table(pick(fingerprints, scattered)),
-        MISSES: make_table(random_bytes(SEED + 1, count * FINGERPRINT_BYTES)),
+        MISSES: make_table(random_bytes(SEED + 1, count * SHORT_FINGERPRINT_BYTES)),
     }
     actions = {kind: partial(match_all, target, index, kind) for kind, target in targets.items()}
     for kind in (SCATTERED, MISSES):
@@ -85,17 +85,17 @@ def measure(entries: int, count: int, rounds: int, lock: Path) -> Index:
 
 def make_table(fingerprints: bytes) -> ChunkTable:
     """A file of chunks of equal length with these fingerprints."""
-    count = len(fingerprints) // FINGERPRINT_BYTES
+    count = len(fingerprints) // SHORT_FINGERPRINT_BYTES
     table = ChunkTable(DEFAULT_AVERAGE, count * DEFAULT_AVERAGE)
     for first in range(0, count, BATCH):
-        part = fingerprints[first * FINGERPRINT_BYTES : (first + BATCH) * FINGERPRINT_BYTES]
-        table.extend(LENGTH * (len(part) // FINGERPRINT_BYTES) + part)
+        part = fingerprints[first * SHORT_FINGERPRINT_BYTES : (first + BATCH) * SHORT_FINGERPRINT_BYTES]
+        table.extend(LENGTH * (len(part) // SHORT_FINGERPRINT_BYTES) + part)
     return table
 
 
 def pick(fingerprints: bytes, numbers: Iterable[int]) -> bytes:
     """The fingerprints of these numbers, in this order."""
-    size = FINGERPRINT_BYTES
+    size = SHORT_FINGERPRINT_BYTES
     return b"".join(fingerprints[number * size : (number + 1) * size] for number in numbers)
 
 

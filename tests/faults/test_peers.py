@@ -88,10 +88,10 @@ def entry(name: bytes = b"file", size: int = len(NEW)) -> Entry:
     return Entry(name, Kind.FILE, size, 10**18, 0o644)
 
 
-def chunks_of(data: bytes, key: FingerprintKey) -> ChunkTable:
-    """Any division into chunks will do for a receiver; 8 KiB pieces here."""
-    table = ChunkTable(8192, len(data))
-    pieces = [data[start : start + 8192] for start in range(0, len(data), 8192)]
+def chunks_of(data: bytes, key: FingerprintKey, average: int = 8192) -> ChunkTable:
+    """Any division into chunks will do for a receiver; pieces of the average here."""
+    table = ChunkTable(average, len(data))
+    pieces = [data[start : start + average] for start in range(0, len(data), average)]
     lengths = b"".join(len(piece).to_bytes(2, "little") for piece in pieces)
     table.extend(lengths + b"".join(shortened(key.fingerprint(piece)) for piece in pieces))
     return table

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_peers import FIRST, KEY, NEW, OLD, pushed_to, pushing_to
+from test_peers import FIRST, KEY, NEW, OLD, chunks_of, pushed_to, pushing_to
 
-from oracle_checksums import shortened
 from parasync.kernels import ChunkTable, FingerprintKey, fingerprint_key
 from parasync.model import Entry, Kind, Need
 from parasync.options import Options
@@ -137,14 +136,6 @@ def test_chunks_are_finer_over_a_distant_link(
 def here(tmp_path: Path) -> Path:
     (tmp_path / "file").write_bytes(OLD)
     return tmp_path
-
-
-def chunks_of(data: bytes, key: FingerprintKey, average: int) -> ChunkTable:
-    table = ChunkTable(average, len(data))
-    pieces = [data[start : start + average] for start in range(0, len(data), average)]
-    lengths = b"".join(len(piece).to_bytes(2, "little") for piece in pieces)
-    table.extend(lengths + b"".join(shortened(key.fingerprint(piece)) for piece in pieces))
-    return table
 
 
 def offer(peer: ScriptedPeer, average: int, key: bytes, mtime: int = 10**18, size: int = len(NEW)) -> None:

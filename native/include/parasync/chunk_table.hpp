@@ -91,10 +91,9 @@ public:
     // Writes chunks [first, first + count) to `out`, count * encoded_bytes() long: all lengths, then all short
     // fingerprints, little-endian. Throws std::out_of_range if they are not all there.
     void encode(std::uint64_t first, std::uint64_t count, std::uint8_t* out) const;
-    // Appends what encode() wrote, with short fingerprints, so that fold() and digest() mean nothing any more; returns
-    // the number of chunks. Throws std::invalid_argument, with nothing
-    // appended, where append() would, and if the byte count does not divide or there should be weak checksums. Writer
-    // only.
+    // Appends what encode() wrote; returns the number of chunks. Only their short fingerprints are known then, so that
+    // fold() means nothing any more. Throws std::invalid_argument, with nothing appended, where append() would, and if
+    // the byte count does not divide or there should be weak checksums. Writer only.
     std::uint64_t extend(std::span<const std::uint8_t> data);
 
     // Throws std::out_of_range unless [first, first + count) is below count().

@@ -21,8 +21,8 @@ struct Fingerprint {
 
     friend bool operator==(const Fingerprint&, const Fingerprint&) = default;
 
-    // The short fingerprint, by which chunks are compared. Both residues are in it, so that nobody can choose content
-    // whose difference has many factors of one degree. It is its own short fingerprint, with b = 0.
+    // The short fingerprint, by which chunks are compared. Both residues are in it (docs/decisions/0023). With b = 0 a
+    // fingerprint is its own short one: so are those from the wire stored.
     [[gnu::always_inline]] inline std::uint64_t shortened() const { return a ^ std::rotl(b, 32); }
 
     // Always inlined: a copy compiled for one instruction set must never serve another (see kernels.cmake).

@@ -1,6 +1,6 @@
 """Phase I and the connection are begun before the command line is understood.
 
-Understanding it takes click and what a session takes, some 40 ms of imports on
+Understanding it takes click and what a session takes, some 30 ms of imports on
 one core. Nearly always the last two words are the source and the destination,
 and say which file this side will chunk, and which server it will talk to. A
 wrong guess costs some reading, or a connection on which nothing is said:

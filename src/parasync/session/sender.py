@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from parasync.config import (
     COMPRESS_NOTHING,
@@ -84,11 +85,12 @@ class Sender:
             ParaSyncError: what ended it early.
         """
         try:
-            with Scope("sender", self._connection.report, self._tracer) as scope:
+            with ExitStack() as after, Scope("sender", self._connection.report, self._tracer) as scope:
                 self._scope = scope
                 self._connection.watch(scope, self._tracer)
                 self._lanes.open(scope)
                 self._unasked = UnaskedSender(scope, self._connection, self._ahead, self._options)
+                after.callback(self._unasked.give_up)
                 self._unanswered = Window(scope, ENTRIES_IN_FLIGHT)
                 # Bounded by the entries in flight; the receiving thread must not wait here.
                 self._needed: Channel[list[Needed]] = Channel(scope, 1)
@@ -96,7 +98,6 @@ class Sender:
                 scope.spawn(self._announce, name="announce")
                 scope.spawn(self._connection.converse, scope, self._receive, name="receive")
         finally:
-            self._unasked.give_up()
             for file in list(self._files.values()):
                 file.close()
             sent, received = self._lanes.close()
