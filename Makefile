@@ -6,12 +6,15 @@ BIN := $(VENV)/bin
 BUILT := $(VENV)/.built
 LINTERS := $(VENV)/.linters
 NATIVE := $(shell find native -type f -not -path 'native/tests/*') CMakeLists.txt pyproject.toml
+# The install in place knows every module by its path: one that was added, moved or removed needs a new one.
+MODULES := $(sort $(shell find src -name '*.py'))
+INSTALLED := $(VENV)/.modules
 ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test native-test arm-test lint format build bench paper docs clean
+.PHONY: help demo test native-test arm-test lint format build bench paper docs clean anew
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,11 +56,16 @@ clean: ## remove everything that was made here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
+ifneq ($(MODULES),$(sort $(file <$(INSTALLED))))
+$(BUILT): anew
+endif
+
 # Installed in place: Python sources are used as they are, only changes to these files need a new build.
 $(BUILT): $(NATIVE) | $(BIN)/pip
 	@echo "building the native core and installing ParaSync in $(VENV) (a minute or two, once)"
 	@headers=$$($(BIN)/python tools/python_headers.py) && \
 	$(BIN)/pip install --quiet --config-settings="cmake.define.Python_INCLUDE_DIR=$$headers" --editable '.[test]'
+	@echo $(MODULES) > $(INSTALLED)
 	@touch $@
 
 $(LINTERS): pyproject.toml | $(BIN)/pip

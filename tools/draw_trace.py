@@ -23,6 +23,7 @@ COLOURS = {
     "send": "#e15759",
     "receive": "#ff9da7",
     "commit": "#76b7b2",
+    "free": "#d37295",
     "plan": "#bab0ac",
 }
 STYLE = "text{font:11px sans-serif;fill:#333}.grid{stroke:#8884}@media(prefers-color-scheme:dark){text{fill:#ddd}}"

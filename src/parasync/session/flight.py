@@ -244,7 +244,8 @@ class Flight:
             if self._forget(file):
                 self._tell_done([file.index], [file.entry])
         finally:
-            file.release_basis()
+            with self._scope.span("free"):
+                file.release_basis()
 
     def _tell_done(self, indices: Sequence[int], entries: Sequence[Entry]) -> None:
         self._ledger.done(entries)
