@@ -20,8 +20,7 @@ from parasync.options import Options
 from parasync.session.ahead import BASIS, TARGET, Ahead, new_key
 from parasync.session.context import Context
 from parasync.tracing import OFF, Tracer
-from parasync.transport.dialling import Dialling
-from parasync.transport.tcp import Connecting
+from parasync.transport.dialling import Dialling, UnderWay
 from parasync.tree.destination import find_basis
 from parasync.tree.scan import Source, is_single_file, open_source
 
@@ -37,7 +36,7 @@ def sync(
     monitor: Monitor | None = None,
     tracer: Tracer = OFF,
     ahead: Ahead | None = None,
-    connecting: Connecting | None = None,
+    connecting: UnderWay | None = None,
 ) -> Report:
     """Make `destination` hold what `sources` hold, moving as few bytes as possible.
 
@@ -76,7 +75,7 @@ def sync(
 
 
 def _from_here(
-    froms: list[Location], to: Location, context: Context, ahead: Ahead, connecting: Connecting | None
+    froms: list[Location], to: Location, context: Context, ahead: Ahead, connecting: UnderWay | None
 ) -> Report:
     """Push, or sync locally."""
     if any(source.host for source in froms):
@@ -110,7 +109,7 @@ def _from_here(
             source.root.close()
 
 
-def _pull(froms: list[Location], to: Location, context: Context, ahead: Ahead, connecting: Connecting | None) -> Report:
+def _pull(froms: list[Location], to: Location, context: Context, ahead: Ahead, connecting: UnderWay | None) -> Report:
     if any(source.server != froms[0].server for source in froms):
         raise UsageError("sources on different hosts or modules: run one sync for each")
     with Dialling(froms[0], context.options, context.monitor, connecting) as dialling:

@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from parasync.cli import early
 from parasync.config import CHUNKING_DEFAULT, INLINE_BYTES, default_average
 from parasync.server import Module
 from parasync.session.ahead import BASIS, TARGET
+from parasync.transport.ssh import EXIT_SECONDS
 from parasync.transport.tcp import Listener, SocketStream
 from support import serving
 
@@ -32,14 +34,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "link").symlink_to("file")
     os.mkfifo(tmp_path / "fifo")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PARASYNC_RSH", "true")
     return tmp_path
 
 
 def begun(*words: str) -> list[str]:
     """Which of the files is being chunked."""
-    ahead, connecting = early.begin(words)
-    if connecting is not None:
-        connecting.close()
+    begun = early.begin(words)
+    begun.close()
+    ahead = begun.ahead
     if ahead is None:
         return []
     found = []
@@ -131,7 +134,7 @@ def test_the_connection_to_the_server_is_begun(here: Path, server: tuple[socket.
 
 @pytest.mark.parametrize(
     "words",
-    [("file", "inside"), ("file", "host:m"), ("{url}", "{url}"), ("--help", "file", "{url}"), ("file", "{url}", "-v")],
+    [("file", "inside"), ("{url}", "{url}"), ("--help", "file", "{url}"), ("file", "{url}", "-v")],
 )
 def test_no_connection_is_begun_where_none_is_needed(
     here: Path, server: tuple[socket.socket, str], words: tuple[str, ...]
@@ -161,6 +164,82 @@ def test_one_connection_serves_the_sync_that_was_foreseen(
         subprocess.run(command, check=True)
     assert len(accepted) == 1
     assert (here / "inside/file").read_bytes() == (here / "file").read_bytes()
+
+
+@pytest.fixture
+def shell(here: Path) -> Path:
+    """A remote shell that writes down how it was started, and stays until it is ended."""
+    script = here / "shell"
+    script.write_text(f'#!/bin/sh\necho "$*" >> {here}/started\nexec sleep 600\n')
+    script.chmod(0o755)
+    return script
+
+
+def wait_for(file: Path) -> str:
+    for _ in range(1000):
+        if file.exists() and file.read_text():
+            break
+        time.sleep(0.01)
+    return file.read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-e", "{shell} -p 1", "file", "me@host:x"),
+        ("-Ive{shell} -p 1", "--threads", "2", "me@host:x", "file"),
+        ("-n", "--rsh={shell} -p 1", "absent", "file", "me@host:"),
+    ],
+)
+def test_the_remote_shell_is_begun(here: Path, shell: Path, words: tuple[str, ...]) -> None:
+    begun = early.begin([word.format(shell=shell) for word in words])
+    try:
+        assert wait_for(here / "started") == "-p 1 me@host parasync serve --stdio\n"
+    finally:
+        begun.close()
+        if begun.ahead is not None:
+            with begun.ahead:
+                pass
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-e", "{shell}", "--unknown", "file", "host:"),
+        ("-e", "{shell}", "-X", "file", "host:"),
+        ("--help", "-e", "{shell}", "file", "host:"),
+        ("-e", "{shell}", "host:file", "there:"),
+        ("file", "-e", "{shell}"),
+        ("-e", "{shell}", "host:file"),
+        ("-e", "'{shell}", "file", "host:"),
+        ("-e", "{shell}.absent", "file", "host:"),
+    ],
+)
+def test_no_remote_shell_is_begun_on_a_guess(here: Path, shell: Path, words: tuple[str, ...]) -> None:
+    begun = early.begin([word.format(shell=shell) for word in words])
+    assert begun.connecting is None
+    if begun.ahead is not None:
+        with begun.ahead:
+            pass
+    assert not (here / "started").exists()
+
+
+@pytest.mark.parametrize("words", [("--threads", "-1", "file"), ("--average", "3", "file"), ("absent",)])
+def test_a_remote_shell_that_is_not_wanted_is_ended(here: Path, shell: Path, words: tuple[str, ...]) -> None:
+    start = time.monotonic()
+    done = subprocess.run([*COMMAND, "sync", "-e", str(shell), *words, "host:"], check=False, capture_output=True)
+    assert done.returncode in (1, 3, 23)
+    assert time.monotonic() - start < EXIT_SECONDS
+
+
+def test_one_remote_shell_serves_the_sync_that_was_foreseen(here: Path) -> None:
+    script = here / "shell"
+    script.write_text(f"#!/bin/sh\necho once >> {here}/started\nshift\nexec $*\n")
+    script.chmod(0o755)
+    remote = ["--remote-path", " ".join(COMMAND)]
+    subprocess.run([*COMMAND, "sync", "-qI", "-e", str(script), *remote, "file", "host:inside/file"], check=True)
+    assert (here / "started").read_text() == "once\n"
+    assert (here / "inside/file").read_bytes() == DATA
 
 
 def test_an_unknown_host_is_left_to_the_sync(here: Path) -> None:

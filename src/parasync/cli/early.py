@@ -4,7 +4,8 @@ Understanding it takes click and what a session takes, some 30 ms of imports on
 one core. Nearly always the last two words are the source and the destination,
 and say which file this side will chunk, and which server it will talk to. A
 wrong guess costs some reading, or a connection on which nothing is said:
-nothing is decided by it, and the sync, once it knows better, gives it up.
+nothing is decided by it, and the sync, once it knows better, gives it up. A
+remote shell, which is a program, is started only where nothing is guessed.
 """
 
 from __future__ import annotations
@@ -14,19 +15,30 @@ import stat
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from parasync.cli.words import understand
+from parasync.config import MAGIC
 from parasync.errors import ParaSyncError, UsageError
 from parasync.location import Location, parse
 from parasync.session.ahead import BASIS, TARGET, Ahead, new_key
 from parasync.transport.tcp import Connecting
+
+if TYPE_CHECKING:
+    from parasync.transport.dialling import UnderWay
+    from parasync.transport.ssh import SshStream
 
 
 class Begun(NamedTuple):
     """What is under way, as far as it was easily told."""
 
     ahead: Ahead | None = None
-    connecting: Connecting | None = None
+    connecting: UnderWay | None = None
+
+    def close(self) -> None:
+        """Give up a connection that nobody took. Idempotent."""
+        if self.connecting is not None:
+            self.connecting.close()
 
 
 NOTHING = Begun()
@@ -44,19 +56,31 @@ def begin(words: Sequence[str]) -> Begun:
         return NOTHING
     if source.host and destination.host:
         return NOTHING
-    connecting = _begin_connection(source if source.host else destination)
+    there = source if source.host else destination
+    connecting = shell = None
+    # What fails here will fail again, and be told then. The last: no thread is to be had.
+    with suppress(ParaSyncError, OSError, RuntimeError):
+        if there.module:
+            connecting = Connecting(there.host, there.port)
+        elif there.is_ssh:
+            shell = _begin_shell(words)
     ahead = None
-    with suppress(OSError, ValueError, RuntimeError):  # the last: no thread to be had; the sync will say so
+    with suppress(OSError, ValueError, RuntimeError):
         ahead = _begin_file(source, destination, fine=connecting is not None and connecting.distant)
-    return Begun(ahead, connecting)
+    return Begun(ahead, connecting or shell)
 
 
-def _begin_connection(there: Location) -> Connecting | None:
-    if not there.module:
+def _begin_shell(words: Sequence[str]) -> SshStream | None:
+    plain = understand(words)
+    if plain is None or len(plain.locations) < 2:
         return None
-    with suppress(ParaSyncError):  # the sync will say so
-        return Connecting(there.host, there.port)
-    return None
+    source, destination = (parse(os.fsencode(word)) for word in (plain.locations[0], plain.locations[-1]))
+    there = source if source.host else destination
+    if not there.is_ssh or (source.host and destination.host):
+        return None
+    from parasync.transport.ssh import Shell, SshStream  # noqa: PLC0415 - other syncs start no process
+
+    return SshStream(Shell.parse(there.host, plain.rsh, plain.remote_path), MAGIC)
 
 
 def _begin_file(source: Location, destination: Location, fine: bool) -> Ahead | None:

@@ -1,29 +1,23 @@
-"""The entry points: find the command, run it, turn whatever leaves it into one line and an exit code."""
+"""The entry points: find the command that the words name, and run it."""
 
 from __future__ import annotations
 
 import importlib
-import io
-import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from parasync import __version__
 from parasync.cli.command import Group
-from parasync.cli.output import OutputError, print_error, print_summary_event
-from parasync.errors import InterruptedSyncError, ParaSyncError, UsageError, interrupt_behind
+from parasync.cli.output import print_summary_event
+from parasync.cli.process import run_command
+from parasync.errors import UsageError
 from parasync.model import Report
 
 if TYPE_CHECKING:
     from parasync.cli.early import Begun
-
-TRACEBACK_VARIABLE = "PARASYNC_TRACEBACK"
 
 EPILOG = """\b
 Examples:
@@ -36,13 +30,6 @@ Exit codes are rsync's: 0 done, 1 usage, 3 source or destination, 5 refused by t
 11 file system, 12 protocol or internal error, 20 interrupted, 23 some files failed, 24 some files vanished,
 30 and 35 deadline passed.
 """
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal asked the run to end. A KeyboardInterrupt, so that no handler of errors holds it up."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signal.Signals(signum).name)
 
 
 class Commands(Group):
@@ -80,14 +67,7 @@ def main_sync(args: Sequence[str] | None = None, begun: Begun | None = None) -> 
 
 def _run(command: click.Command, name: str, args: Sequence[str] | None, begun: Begun | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
-    _prepare_streams()
-    with _signals_raise():
-        try:
-            status = _invoke(command, name, words, begun)
-            _flush()
-        except BaseException as error:  # noqa: BLE001 - the one place where everything ends as a line and a code
-            return _report(error)
-    return status
+    return run_command(lambda: _invoke(command, name, words, begun))
 
 
 def _invoke(command: click.Command, name: str, words: list[str], begun: Begun | None) -> int:
@@ -108,74 +88,3 @@ def _invoke(command: click.Command, name: str, words: list[str], begun: Begun | 
         if context.command.name == "sync" and "--json" in words:
             print_summary_event(Report(status=UsageError.code))
         raise UsageError(f'{error.format_message().rstrip(".")} (see "{context.command_path} --help")') from error
-
-
-def _report(error: BaseException) -> int:
-    """Say what ended the run, in one line; the exit code."""
-    interrupt = interrupt_behind(error)
-    if isinstance(error, ParaSyncError):
-        known = error
-    elif interrupt is not None:
-        by = f" by {interrupt}" if isinstance(interrupt, Interrupted) else ""
-        known = InterruptedSyncError(f"interrupted{by}: what was finished is kept, run again for the rest")
-    else:
-        known = ParaSyncError(
-            f"unexpected {type(error).__name__}: {error}; run with {TRACEBACK_VARIABLE}=1 for details and report it"
-        )
-    if os.environ.get(TRACEBACK_VARIABLE) == "1":
-        sys.excepthook(type(error), error, error.__traceback__)
-    if isinstance(known, OutputError):
-        _abandon_stdout()
-    print_error(str(known))
-    return known.exit_code
-
-
-def _prepare_streams() -> None:
-    """What an encoding lacks is printed escaped; a stream the caller closed leads nowhere.
-
-    Python makes a closed stream None, and the next file opened would get its number, and what is meant for it.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        stream = getattr(sys, name)
-        if stream is None:
-            os.dup2(os.open(os.devnull, os.O_RDWR), number)
-            mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - until the process ends
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        raise OutputError.of(error) from error
-
-
-def _abandon_stdout() -> None:
-    """Nobody reads stdout any more: what is still buffered must not fail again when the interpreter exits."""
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Within, SIGINT, SIGTERM and SIGHUP raise `Interrupted` in the main thread, unless they are ignored (nohup).
-
-    Only the first does, so that a second one cannot cut the clean-up short; Ctrl-C then ends the process at once.
-    """
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        for one in before:
-            signal.signal(one, signal.SIG_DFL if one == signal.SIGINT else signal.SIG_IGN)
-        raise Interrupted(signum)
-
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {one: signal.getsignal(one) for one in wanted if signal.getsignal(one) != signal.SIG_IGN}
-    for one in before:
-        signal.signal(one, interrupt)
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from parasync.cli.command import Command
 from parasync.cli.output import print_line
-from parasync.errors import ConnectionLostError, DeadlineError, InterruptedSyncError, ParaSyncError, UsageError
+from parasync.cli.stdio import serve_stdio
+from parasync.errors import InterruptedSyncError, UsageError
 
 EPILOG = """\b
 Examples:
@@ -52,7 +51,7 @@ def command(*, listen: str | None, modules: tuple[str, ...], insecure: bool, std
             raise UsageError(
                 "--stdio serves whoever started it, no network: leave out --listen, --module and --insecure"
             )
-        return _serve_stdio()
+        return serve_stdio()
     if not listen:
         raise UsageError("no address to serve on: give --listen HOST:PORT, as in --listen 127.0.0.1:8740")
     return _serve(listen, modules, insecure)
@@ -69,20 +68,6 @@ def _serve(listen: str, modules: tuple[str, ...], insecure: bool) -> int:
         raise InterruptedSyncError(f"the server was stopped by {interrupt or 'an interrupt'}") from interrupt
     finally:
         server.stop()
-    return 0
-
-
-def _serve_stdio() -> int:
-    from parasync.server import serve_stdio  # noqa: PLC0415
-
-    if os.isatty(0):
-        raise UsageError("--stdio speaks to a program, not to people: 'parasync sync SRC HOST:DST' runs it on HOST")
-    try:
-        serve_stdio()
-    except (ConnectionLostError, DeadlineError):
-        raise
-    except ParaSyncError as error:
-        return error.exit_code  # the client knows and says it; a second voice on its terminal would not help
     return 0
 
 

@@ -12,6 +12,7 @@ import click
 from parasync import __version__
 from parasync.cli.command import Command
 from parasync.cli.output import JsonOutput, Output, TextOutput, print_summary_event
+from parasync.cli.words import RSH_VARIABLE
 from parasync.config import (
     CHUNKING_DEFAULT,
     CHUNKINGS,
@@ -82,7 +83,7 @@ SRC/ what is in it. A local name with a colon is given as ./a:b.
     metavar="COMMAND",
     default=REMOTE_SHELL,
     show_default=True,
-    envvar="PARASYNC_RSH",
+    envvar=RSH_VARIABLE,
     show_envvar=True,
     help="Remote shell for HOST:PATH, with its options.",
 )

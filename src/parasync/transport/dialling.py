@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
+from typing import TYPE_CHECKING, TypeAlias
 
 from parasync.config import CONNECT_SECONDS, LANE_CONNECT_SECONDS, MAGIC
 from parasync.errors import UsageError
@@ -13,6 +14,18 @@ from parasync.model import Monitor
 from parasync.options import Options
 from parasync.transport.stream import Stream
 from parasync.transport.tcp import Connecting, connect
+
+if TYPE_CHECKING:
+    from parasync.transport.ssh import SshStream
+
+
+UnderWay: TypeAlias = "Connecting | SshStream"
+"""A connection that was begun before it was known whether it is wanted."""
+
+
+def _give_up(begun: UnderWay | None) -> None:
+    if begun is not None:
+        begun.close()
 
 
 class Dialling:
@@ -25,25 +38,33 @@ class Dialling:
         ParaSyncError: from the constructor and `finish`: it cannot be reached, or not in that way.
     """
 
-    def __init__(self, location: Location, options: Options, monitor: Monitor, begun: Connecting | None = None) -> None:
+    def __init__(self, location: Location, options: Options, monitor: Monitor, begun: UnderWay | None = None) -> None:
         self._location = location
         self._options = options
         self._monitor = monitor
         self._connecting: Connecting | None = None
         self._stream: Stream | None = None
-        there = location.host, location.port
-        if begun is not None and (location.is_ssh or begun.to != there):
-            begun.close()
-            begun = None
-        if not location.is_ssh:
-            self._connecting = begun or Connecting(*there)
-            return
-        if options.streams > 1:
-            raise UsageError("--streams is for parasync:// only: ssh carries a session over one connection")
+        if location.is_ssh:
+            self._stream = self._by_shell(begun)
+        elif isinstance(begun, Connecting) and begun.to == (location.host, location.port):
+            self._connecting = begun
+        else:
+            _give_up(begun)
+            self._connecting = Connecting(location.host, location.port)
+
+    def _by_shell(self, begun: UnderWay | None) -> Stream:
         from parasync.transport.ssh import Shell, SshStream  # noqa: PLC0415 - other syncs start no process
 
-        shell = Shell.parse(location.host, options.rsh, options.remote_path)
-        self._stream = SshStream(shell, MAGIC, lambda: monitor.emit("connected"), options.timeout)
+        if self._options.streams > 1:
+            raise UsageError("--streams is for parasync:// only: ssh carries a session over one connection")
+        shell = Shell.parse(self._location.host, self._options.rsh, self._options.remote_path)
+        if isinstance(begun, SshStream) and begun.shell == shell:
+            stream = begun
+        else:
+            _give_up(begun)
+            stream = SshStream(shell, MAGIC)
+        stream.expect(lambda: self._monitor.emit("connected"), self._options.timeout)
+        return stream
 
     def __enter__(self) -> Dialling:
         return self

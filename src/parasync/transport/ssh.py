@@ -52,6 +52,10 @@ NO_CONNECTION = 255
 PACKAGE = "parasync-cdc"
 
 
+def _nobody() -> None:
+    pass
+
+
 class Shell(NamedTuple):
     """A remote shell, where it leads and what it is to run there."""
 
@@ -142,8 +146,8 @@ class ChildStream(PipeStream):
 class SshStream(ChildStream):
     """The stream to what a remote shell runs; its first `receive_into` tells what became of that.
 
-    `greeting` is what the other side sends first; `greeted` is called when it did. `idle_timeout` counts from
-    then on, until then it is START_SECONDS.
+    `greeting` is what the other side sends first. Until it did the silence allowed is START_SECONDS, and what is
+    `expect`ed counts from then on.
 
     Raises:
         StartError: from the constructor: the remote shell cannot be run. From the first `receive_into`:
@@ -153,11 +157,11 @@ class SshStream(ChildStream):
         ProtocolError: from the first `receive_into`: something else came first.
     """
 
-    def __init__(self, shell: Shell, greeting: bytes, greeted: Callable[[], None], idle_timeout: float) -> None:
-        self._shell = shell
+    def __init__(self, shell: Shell, greeting: bytes) -> None:
+        self.shell = shell
         self._greeting = greeting
-        self._greeted = greeted
-        self._later_timeout = idle_timeout
+        self._greeted: Callable[[], None] = _nobody
+        self._later_timeout = STALL_SECONDS
         try:
             super().__init__(shell.command, shell.name, START_SECONDS)
         except OSError as error:
@@ -165,6 +169,10 @@ class SshStream(ChildStream):
                 f"cannot run the remote shell '{display(shell.words[0])}': {os.strerror(error.errno or 0)} "
                 "(install OpenSSH's client, or name another one with --rsh)"
             ) from error
+
+    def expect(self, greeted: Callable[[], None], idle_timeout: float) -> None:
+        """Whom to call when the other side has greeted, and the silence allowed then. Before the first receiving."""
+        self._greeted, self._later_timeout = greeted, idle_timeout
 
     def send(self, *buffers: Buffer) -> None:
         try:
@@ -179,6 +187,11 @@ class SshStream(ChildStream):
         super().abort()
         if starting:  # it may be asking for a password, and would not notice
             self._child.terminate()
+
+    def close(self) -> None:
+        if self._greeting:  # nobody has listened: there is no end to wait for
+            self._child.terminate()
+        super().close()
 
     def receive_into(self, view: memoryview) -> None:
         if self._greeting:
@@ -199,7 +212,7 @@ class SshStream(ChildStream):
             super().receive_into(view)
         except DeadlineError:
             raise ConnectDeadlineError(
-                f"{self.name} did not answer within {START_SECONDS:g} seconds: does '{self._shell.check}' return?"
+                f"{self.name} did not answer within {START_SECONDS:g} seconds: does '{self.shell.check}' return?"
             ) from None
         except (EOFError, ConnectionLostError):
             if self._gone:
@@ -213,10 +226,10 @@ class SshStream(ChildStream):
 
     def _failure(self, code: int | None) -> ParaSyncError:
         """Why nobody greeted, by the exit code of the remote shell, which is the remote command's or its own."""
-        name, path = self.name, display(self._shell.remote_path)
+        name, path = self.name, display(self.shell.remote_path)
         if code == NO_CONNECTION:
             return ConnectionLostError(
-                f"no connection to {name}: the lines before this one say why (does '{self._shell.check}' work?)"
+                f"no connection to {name}: the lines before this one say why (does '{self.shell.check}' work?)"
             )
         if code == NOT_FOUND:
             return StartError(
@@ -237,5 +250,5 @@ class SshStream(ChildStream):
         line = display(first.lstrip().partition(b"\n")[0][:NOISE_SHOWN])
         return ProtocolError(
             f"{self.name} sent '{line}' before the protocol: something there prints when a command is run "
-            f"(~/.bashrc?): '{self._shell.check}' must print nothing"
+            f"(~/.bashrc?): '{self.shell.check}' must print nothing"
         )
