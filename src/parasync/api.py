@@ -10,7 +10,8 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from parasync.config import CHUNKING_DEFAULT
 from parasync.errors import PartialTransferError, UsageError

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from parasync.config import COMPRESS_NOTHING, DISTANT_LANES, LONG_ROUND_TRIP, LOSSY_LANES, STREAMS_AS_NEEDED
 from parasync.location import Location

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 
 class Kind(IntEnum):
@@ -43,8 +44,7 @@ class Need(IntEnum):
     PATCH = 3
 
 
-@dataclass(slots=True)
-class Totals:
+class Totals(Struct):
     """Counters of one run: files, then bytes. `sent` and `received` are bytes on the transport."""
 
     files_total: int = 0
@@ -66,8 +66,7 @@ class Failure(NamedTuple):
     message: str
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """What a run did. `status` is "ok", "partial", "vanished" or an error's wire code."""
 
     status: str = "ok"

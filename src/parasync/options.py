@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from parasync.config import (
     CHUNKING_DEFAULT,
@@ -24,8 +24,7 @@ from parasync.config import (
 from parasync.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """How one sync is to be done; what the command line and the Python API both produce.
 
     Raises:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from parasync.cli.command import Command
+from parasync.cli.lines import print_json, print_line
 from parasync.cli.meter import human_bytes
-from parasync.cli.output import print_json, print_line
 from parasync.config import CHUNKING_DEFAULT, CHUNKINGS, MIB, SEGMENT_BYTES, default_average
 from parasync.errors import FileError, SelectionError, UsageError, describe_os_error
 from parasync.options import Options

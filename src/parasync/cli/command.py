@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from parasync.cli.output import OutputError
+from parasync.cli.lines import OutputError
 
 
 class Command(click.Command):

@@ -14,7 +14,7 @@ import click
 
 from parasync import __version__
 from parasync.cli.command import Command
-from parasync.cli.output import print_json, print_line
+from parasync.cli.lines import print_json, print_line
 from parasync.errors import FileError, describe_os_error
 
 FICLONE = 0x40049409

@@ -11,10 +11,8 @@ import click
 
 from parasync import __version__
 from parasync.cli.command import Group
-from parasync.cli.output import print_summary_event
 from parasync.cli.process import run_command
 from parasync.errors import UsageError
-from parasync.model import Report
 
 if TYPE_CHECKING:
     from parasync.cli.early import Begun
@@ -86,5 +84,8 @@ def _invoke(command: click.Command, name: str, words: list[str], begun: Begun | 
             error.ctx if isinstance(error, click.UsageError) and error.ctx else click.Context(command, info_name=name)
         )
         if context.command.name == "sync" and "--json" in words:
+            from parasync.cli.output import print_summary_event  # noqa: PLC0415
+            from parasync.model import Report  # noqa: PLC0415
+
             print_summary_event(Report(status=UsageError.code))
         raise UsageError(f'{error.format_message().rstrip(".")} (see "{context.command_path} --help")') from error

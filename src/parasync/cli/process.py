@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from parasync.cli.output import OutputError, print_error
+from parasync.cli.lines import OutputError, print_error
 from parasync.errors import InterruptedSyncError, ParaSyncError, interrupt_behind
 
 TRACEBACK_VARIABLE = "PARASYNC_TRACEBACK"

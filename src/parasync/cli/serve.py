@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from parasync.cli.command import Command
-from parasync.cli.output import print_line
+from parasync.cli.lines import print_line
 from parasync.cli.stdio import serve_stdio
 from parasync.errors import InterruptedSyncError, UsageError
 
