@@ -9,8 +9,11 @@ import json
 import sys
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 WIDTH, LEFT, LANE, TOP = 1000, 150, 18, 40
+NARROWEST = 0.6
+"""Of a bar; and of a gap between two."""
 COLOURS = {
     "scan": "#4e79a7",
     "merge": "#a0cbe8",
@@ -27,6 +30,35 @@ COLOURS = {
     "plan": "#bab0ac",
 }
 STYLE = "text{font:11px sans-serif;fill:#333}.grid{stroke:#8884}@media(prefers-color-scheme:dark){text{fill:#ddd}}"
+
+
+class Bar(NamedTuple):
+    """One bar of the picture: spans of one name with hardly anything between them. Times in milliseconds."""
+
+    lane: tuple[object, object]
+    name: str
+    begin: float
+    end: float
+    busy: float
+    count: int
+
+
+def joined(spans: list[dict[str, object]], gap: float) -> list[Bar]:
+    """A bar for all spans of a lane that follow one of the same name within `gap` milliseconds."""
+    bars: list[Bar] = []
+    last: dict[tuple[object, object], int] = {}
+    for span in sorted(spans, key=lambda span: float(span["ts"])):  # type: ignore[arg-type]
+        lane = span["pid"], span["tid"]
+        begin, busy = float(span["ts"]) / 1000, float(span["dur"]) / 1000  # type: ignore[arg-type]
+        before = bars[last[lane]] if lane in last else None
+        if before is not None and before.name == span["name"] and begin - before.end < gap:
+            bars[last[lane]] = before._replace(
+                end=max(before.end, begin + busy), busy=before.busy + busy, count=before.count + 1
+            )
+            continue
+        last[lane] = len(bars)
+        bars.append(Bar(lane, str(span["name"]), begin, begin + busy, busy, 1))
+    return bars
 
 
 def draw(document: dict[str, list[dict[str, object]]]) -> str:
@@ -54,21 +86,26 @@ def draw(document: dict[str, list[dict[str, object]]]) -> str:
     for key, lane in lanes.items():
         label = f"{sides[key[0]]}: {threads[key]}"
         parts.append(f'<text x="{LEFT - 8}" y="{TOP + LANE * lane + 12}" text-anchor="end">{escape(label)}</text>')
-    for span in spans:
-        name = str(span["name"])
-        x = LEFT + float(span["ts"]) / 1000 * scale  # type: ignore[arg-type]
-        wide = max(0.6, float(span["dur"]) / 1000 * scale)  # type: ignore[arg-type]
-        y = TOP + LANE * lanes[span["pid"], span["tid"]]
-        colour = COLOURS.get(name.split(maxsplit=1)[0], "#888")
-        parts.append(
-            f'<rect x="{x:.1f}" y="{y}" width="{wide:.1f}" height="{LANE - 4}" fill="{colour}">'
-            f"<title>{escape(name)}, {float(span['dur']) / 1000:.1f} ms</title></rect>"  # type: ignore[arg-type]
+    stages: dict[tuple[object, object, str], list[Bar]] = {}
+    for bar in joined(spans, NARROWEST / scale):
+        stages.setdefault((*bar.lane, bar.name), []).append(bar)
+    for (side, thread, name), bars in stages.items():
+        y = TOP + LANE * lanes[side, thread]
+        outline = "".join(
+            f"M{LEFT + bar.begin * scale:.1f} {y}h{wide:.1f}v{LANE - 4}h-{wide:.1f}z"
+            for bar in bars
+            for wide in (max(NARROWEST, (bar.end - bar.begin) * scale),)
         )
+        colour = COLOURS.get(name.split(maxsplit=1)[0], "#888")
+        count, busy = sum(bar.count for bar in bars), sum(bar.busy for bar in bars)
+        title = f"{escape(name)}, {count} times, {busy:.1f} ms"
+        parts.append(f'<path d="{outline}" fill="{colour}"><title>{title}</title></path>')
     shown = {str(span["name"]).split()[0] for span in spans}
-    for number, (name, colour) in enumerate(entry for entry in COLOURS.items() if entry[0] in shown):
-        x = LEFT + number * 78
-        parts.append(f'<rect x="{x}" y="10" width="10" height="10" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 14}" y="19">{name}</text>')
+    legend = [entry for entry in COLOURS.items() if entry[0] in shown]
+    for number, (name, colour) in enumerate(legend):
+        x = 10 + number * (WIDTH - 20) / len(legend)
+        parts.append(f'<rect x="{x:.1f}" y="10" width="10" height="10" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 14:.1f}" y="19">{name}</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 
