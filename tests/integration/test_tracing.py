@@ -75,6 +75,13 @@ def test_a_pull_brings_the_servers_spans_too(pair: tuple[Path, str], tmp_path: P
     assert named(tracer.spans, "literal")
 
 
+def test_the_replaced_file_is_freed_when_the_new_one_is_in_its_place(pair: tuple[Path, str], tmp_path: Path) -> None:
+    (tmp_path / "copy").write_bytes(pair[0].read_bytes()[:20_000_000])
+    tracer = Tracer()
+    sync(pair[1], tmp_path / "copy", tracer=tracer)
+    assert end(named(tracer.spans, "commit")[0]) <= named(tracer.spans, "free")[0].start
+
+
 def test_nothing_is_recorded_or_sent_unless_asked(pair: tuple[Path, str]) -> None:
     sync(*pair)
     assert OFF.spans == []
