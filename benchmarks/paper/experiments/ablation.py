@@ -19,6 +19,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "one connection": ("--streams", "1"),
     "one thread a side": ("--threads", "1"),
     "chunks of 4 KiB": ("--average", "4096"),
+    "chunks of 8 KiB": ("--average", "8192"),
     "the paper's mode, compressed": PAPER_MODE,
     "the paper's mode": (*PAPER_MODE, PLAIN),
 }
