@@ -45,7 +45,7 @@ def test_the_slower_the_link_the_higher_the_level() -> None:
         packed = Packer(slow(rate), COMPRESS_AUTOMATICALLY).pack(TEXT)
         return next(level for level in LEVELS if zstandard.ZstdCompressor(level=level).compress(TEXT) == packed)
 
-    assert [level(rate) for rate in (100_000_000, 10_000_000)] == [1, 6]
+    assert [level(rate) for rate in (100_000_000, 5_000_000)] == [1, 6]
 
 
 def test_a_level_that_is_little_better_is_not_worth_its_time() -> None:
@@ -65,7 +65,7 @@ def test_a_level_that_is_little_better_is_worth_it_if_the_threads_have_time_for_
         packed = packer.pack(TEXT)
         return next(level for level in LEVELS if zstandard.ZstdCompressor(level=level).compress(TEXT) == packed)
 
-    assert [level(speedup) for speedup in (1, 4, 16)] == [1, 6, 6]
+    assert [level(speedup) for speedup in (1, 4, 16)] == [1, 3, 6]
 
 
 def test_sends_that_wait_teach_the_rate_and_turn_compression_on() -> None:

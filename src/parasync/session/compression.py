@@ -38,7 +38,7 @@ UNHINDERED = 8
 """So many sends that never wait mean that the link is faster than believed, and the compressor is what limits."""
 GAIN = 1.5
 """What compression must promise over none: it takes cores from the other stages, which the estimate does not see."""
-EFFORT = 0.15
+EFFORT = 0.4
 """What a higher level must promise beyond a lower one if it keeps all compressing threads busy; in proportion less if
 they mostly wait for the link. For the same reason."""
 LEARNING = 0.3
@@ -128,7 +128,7 @@ class LinkRate:
 
 
 class _Experience(NamedTuple):
-    """What a level did so far: original bytes per second, and compressed per original byte."""
+    """What a level did so far: original bytes per second of CPU time, and compressed per original byte."""
 
     speed: float
     ratio: float
@@ -177,9 +177,10 @@ class Packer:
             self._skip -= self._skip > 0
             return None
         self.attempts += 1
-        start = time.perf_counter()
+        # CPU time: how many threads share the cores is counted apart, by `packers`.
+        start = time.thread_time()
         packed = self._compressor(level).compress(data)
-        speed = len(data) / max(1e-6, time.perf_counter() - start)
+        speed = len(data) / max(1e-6, time.thread_time() - start)
         ratio = len(packed) / len(data)
         self._learn(level, speed, ratio, 1.0 if trial else LEARNING)
         if ratio > INCOMPRESSIBLE:
